@@ -1,0 +1,274 @@
+"""The one error tree. Every error says what is wrong and what to do.
+
+SlidelakeError                      exit code 1 unless said otherwise
+├── UsageError (ValueError)         exit code 2: the request itself is wrong
+│   ├── GridError                   a grid that cannot be (patch of 0 px, no mpp)
+│   ├── ManifestError               a manifest that cannot be read, or lacks its columns
+│   ├── FilterError                 a filter on an unknown column, or of the wrong type
+│   ├── QueryError                  a query that no search can answer (not an image, NaN, wrong dimensions)
+│   └── UnknownNameError (LookupError)
+│       ├── UnknownEncoderError
+│       ├── UnknownAggregatorError
+│       ├── UnknownSpaceError       no such space, or a short name that fits several
+│       └── UnknownSlideError       no such slide in the lake
+├── SlideError                      one slide cannot go in; `reason` is what quarantine records
+│   ├── UnreadableSlideError (OSError)         unreadable
+│   ├── UnsupportedSlideError                  unsupported-format
+│   ├── DamagedSlideError                      damaged-pixels
+│   ├── MissingMppError                        mpp-missing
+│   ├── ImplausibleMppError                    mpp-implausible
+│   ├── FluorescenceError                      fluorescence
+│   ├── SlideTooSmallError                     too-small
+│   ├── NoTissueError                          no-tissue
+│   ├── DuplicateSlideError                    duplicate-slide-id
+│   ├── SourceChangedError                     source-changed
+│   ├── EncodingFailedError                    encoding-failed
+│   └── WorkerLostError                        worker-lost
+├── StoreError
+│   ├── NotAStoreError (FileNotFoundError)
+│   ├── StoreVersionError
+│   ├── StoreNotWritableError (PermissionError)
+│   ├── StoreFullError (OSError)
+│   ├── AlreadyCommittedError       another writer won; its data stands
+│   ├── GridMismatchError           rows that do not belong to the committed coords
+│   ├── NotFiniteError (ValueError)
+│   └── DamagedStoreError           exit code 5
+├── EncoderError
+│   ├── WeightsError (OSError)
+│   └── MissingDependencyError (ImportError)
+├── IndexStateError
+│   ├── IndexMissingError
+│   └── IndexStaleError             the index is older than the store
+└── KernelError (ValueError)        shapes or dtypes that the kernel cannot take
+"""
+
+from typing import ClassVar
+
+__all__ = [
+    "AlreadyCommittedError",
+    "DamagedSlideError",
+    "DamagedStoreError",
+    "DuplicateSlideError",
+    "EncoderError",
+    "EncodingFailedError",
+    "FilterError",
+    "FluorescenceError",
+    "GridError",
+    "GridMismatchError",
+    "ImplausibleMppError",
+    "IndexMissingError",
+    "IndexStaleError",
+    "IndexStateError",
+    "KernelError",
+    "ManifestError",
+    "MissingDependencyError",
+    "MissingMppError",
+    "NoTissueError",
+    "NotAStoreError",
+    "NotFiniteError",
+    "QueryError",
+    "SlideError",
+    "SlideTooSmallError",
+    "SlidelakeError",
+    "SourceChangedError",
+    "StoreError",
+    "StoreFullError",
+    "StoreNotWritableError",
+    "StoreVersionError",
+    "UnknownAggregatorError",
+    "UnknownEncoderError",
+    "UnknownNameError",
+    "UnknownSlideError",
+    "UnknownSpaceError",
+    "UnreadableSlideError",
+    "UnsupportedSlideError",
+    "UsageError",
+    "WeightsError",
+    "WorkerLostError",
+]
+
+
+class SlidelakeError(Exception):
+    """Root of every error raised on purpose.
+
+    `problem` says what is wrong, `remedy` what to do about it, `slide` which slide it concerns (its id or
+    URI; empty where none). `str()` joins the three.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, problem: str, *, remedy: str = "", slide: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.remedy = remedy
+        self.slide = slide
+
+    def __str__(self) -> str:
+        head = f"{self.slide}: {self.problem}" if self.slide else self.problem
+        return f"{head}. {self.remedy}" if self.remedy else head
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors cross process borders (Ray): keyword arguments must survive the pickle.
+        return _rebuild, (type(self), self.problem, self.remedy, self.slide)
+
+
+def _rebuild(kind: type[SlidelakeError], problem: str, remedy: str, slide: str) -> SlidelakeError:
+    return kind(problem, remedy=remedy, slide=slide)
+
+
+class UsageError(SlidelakeError, ValueError):
+    exit_code = 2
+
+
+class GridError(UsageError):
+    pass
+
+
+class ManifestError(UsageError):
+    pass
+
+
+class FilterError(UsageError):
+    pass
+
+
+class QueryError(UsageError):
+    pass
+
+
+class UnknownNameError(UsageError, LookupError):
+    pass
+
+
+class UnknownEncoderError(UnknownNameError):
+    pass
+
+
+class UnknownAggregatorError(UnknownNameError):
+    pass
+
+
+class UnknownSpaceError(UnknownNameError):
+    pass
+
+
+class UnknownSlideError(UnknownNameError):
+    pass
+
+
+class SlideError(SlidelakeError):
+    """One slide cannot go in. `reason` is the short name under which quarantine records it."""
+
+    reason: ClassVar[str] = "failed"
+
+
+class UnreadableSlideError(SlideError, OSError):
+    reason = "unreadable"
+
+
+class UnsupportedSlideError(SlideError):
+    reason = "unsupported-format"
+
+
+class DamagedSlideError(SlideError):
+    reason = "damaged-pixels"
+
+
+class MissingMppError(SlideError):
+    reason = "mpp-missing"
+
+
+class ImplausibleMppError(SlideError):
+    reason = "mpp-implausible"
+
+
+class FluorescenceError(SlideError):
+    reason = "fluorescence"
+
+
+class SlideTooSmallError(SlideError):
+    reason = "too-small"
+
+
+class NoTissueError(SlideError):
+    reason = "no-tissue"
+
+
+class DuplicateSlideError(SlideError):
+    reason = "duplicate-slide-id"
+
+
+class SourceChangedError(SlideError):
+    reason = "source-changed"
+
+
+class EncodingFailedError(SlideError):
+    reason = "encoding-failed"
+
+
+class WorkerLostError(SlideError):
+    reason = "worker-lost"
+
+
+class StoreError(SlidelakeError):
+    pass
+
+
+class NotAStoreError(StoreError, FileNotFoundError):
+    pass
+
+
+class StoreVersionError(StoreError):
+    pass
+
+
+class StoreNotWritableError(StoreError, PermissionError):
+    pass
+
+
+class StoreFullError(StoreError, OSError):
+    pass
+
+
+class AlreadyCommittedError(StoreError):
+    pass
+
+
+class GridMismatchError(StoreError):
+    pass
+
+
+class NotFiniteError(StoreError, ValueError):
+    pass
+
+
+class DamagedStoreError(StoreError):
+    exit_code = 5
+
+
+class EncoderError(SlidelakeError):
+    pass
+
+
+class WeightsError(EncoderError, OSError):
+    pass
+
+
+class MissingDependencyError(EncoderError, ImportError):
+    pass
+
+
+class IndexStateError(SlidelakeError):
+    pass
+
+
+class IndexMissingError(IndexStateError):
+    pass
+
+
+class IndexStaleError(IndexStateError):
+    pass
+
+
+class KernelError(SlidelakeError, ValueError):
+    pass

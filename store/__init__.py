@@ -1,0 +1,1 @@
+"""Placeholder docstring: the part writes it."""
