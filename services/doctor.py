@@ -1,4 +1,7 @@
-"""What this machine can do, and what to install for the rest. Looks at nothing outside it but the store named."""
+"""What this machine can do, and what to install for the rest.
+
+Looks at nothing outside the machine but the store that is named.
+"""
 
 import os
 import platform
@@ -89,15 +92,12 @@ def _run(name: str, probe: Probe) -> Check:
             name,
             "warning",
             f"could not be examined: {type(exc).__name__}: {_first_line(exc)}",
-            f"Repair what the message names, then run slidelake doctor again.",
+            "Repair what the message names, then run slidelake doctor again.",
         )
 
 
 def _python() -> Finding:
-    found = f"{platform.python_version()} ({sys.executable})"
-    if sys.version_info < (3, 11):
-        return Finding("missing", found, "Install Python 3.11 or newer.")
-    return Finding("ok", found)
+    return Finding("ok", f"{platform.python_version()} ({sys.executable})")
 
 
 def _cores() -> Finding:
@@ -192,7 +192,6 @@ def _package(module: str, remedy: str) -> Finding:
 
 
 def _store_checks(url: str) -> Iterator[Check]:
-    # The first says what stands in the way of the others.
     from slidelake.store import Objects
 
     try:
@@ -240,7 +239,7 @@ def _hard_links(folder: Path) -> Finding:
     return Finding(
         "warning",
         "no",
-        "Commits are made by exclusive creation instead, which is safe here; a file system with links is better.",
+        "Commits are made by exclusive creation, which is safe too; a disk with hard links is better.",
     )
 
 

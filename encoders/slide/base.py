@@ -34,14 +34,14 @@ class SlideEncoderSpec:
 
 
 class Block(NamedTuple):
-    """Some rows of a bag, in order: `features` (n, D) float16 or float32, `valid` (n,) bool, False = left out."""
+    """Rows of a bag, in order: `features` (n, D) float16 or float32; `valid` (n,) bool, False = left out."""
 
     features: NDArray[Any]
     valid: NDArray[np.bool_]
 
 
 class SlideEmbedding(NamedTuple):
-    """`embedding` (K, E) float32; with attention also `scores` (K, N), −inf for left-out rows, and `lse` (K,)."""
+    """`embedding` (K, E) float32; with attention `scores` (K, N), −inf for left-out rows, and `lse` (K,)."""
 
     embedding: NDArray[np.float32]
     scores: NDArray[np.float32] | None = None

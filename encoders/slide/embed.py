@@ -20,6 +20,7 @@ from slidelake.errors import (
     StoreFullError,
     StoreNotWritableError,
 )
+from slidelake.store import split_space
 
 if TYPE_CHECKING:
     from slidelake.store import Bag, FeatureStore
@@ -59,7 +60,7 @@ def embed(
     Raises UnknownSpaceError, UnknownAggregatorError; StoreFullError and StoreNotWritableError end the run.
     """
     space = store.resolve_space(space)
-    grid_id, encoder_id = space.split("/")
+    grid_id, encoder_id = split_space(space)
     encoder = create_aggregator(aggregator, encoder_id=encoder_id)
     wanted = list(slides) if slides is not None else _slides_of(store, grid_id, encoder_id)
     report = EmbedReport()
@@ -93,7 +94,7 @@ def _slides_of(store: "FeatureStore", grid_id: str, encoder_id: str) -> list[str
 def _embed_slide(store: "FeatureStore", slide_id: str, space: str, encoder: SlideEncoder) -> str:
     bag = store.bag(slide_id, space)
     aggregator_id = encoder.spec.aggregator_id
-    done = store.commit(slide_id, "pooled", *space.split("/"), aggregator_id)
+    done = store.commit(slide_id, "pooled", *split_space(space), aggregator_id)
     if done is not None and done.provenance.get("bag") == bag.commit.attempt:
         return "already"
     valid = bag.valid.astype(bool)

@@ -11,7 +11,9 @@ class MaxAggregator:
     """embedding (1, D) = the element-wise maximum of the valid rows."""
 
     def __init__(self, encoder_id: str) -> None:
-        self.spec = SlideEncoderSpec("max", encoder_id, description="element-wise maximum of the patch features")
+        self.spec = SlideEncoderSpec(
+            "max", encoder_id, description="element-wise maximum of the patch features"
+        )
 
     def encode(self, blocks: Iterable[Block]) -> SlideEmbedding:
         """The maximum over the valid rows of all blocks; ValueError where there is none."""
