@@ -19,7 +19,10 @@ def table() -> str:
         if path.name.endswith(".quick.json"):
             continue
         result = json.loads(path.read_text())
-        rows += [f"| `{result['benchmark']}` | {key} | {_show(value)} |" for key, value in result["figures"].items()]
+        rows += [
+            f"| `{result['benchmark']}` | {key} | {_show(value)} |"
+            for key, value in result["figures"].items()
+        ]
         machine = result["machine"]
         sources.append(
             f"`python -m benchmarks.{result['benchmark']}` on {machine['cores']} cores "

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 __all__ = ["Lake", "SearchResult", "examine", "open", "run_demo"]
 
 if TYPE_CHECKING:
-    from slidelake.services.demo import run_demo
     from slidelake.services.doctor import examine
+
+    from slidelake.services.demo import run_demo
     from slidelake.services.lake import Lake, SearchResult, open
 
 _HOME = {

@@ -51,7 +51,9 @@ def draw_contact_sheet(rows: Sequence[Row], store: "FeatureStore", space: str, p
         for number, row in enumerate(rows):
             top = MARGIN + 56 + number * (TILE + CAPTION + GAP)
             wanted = row.classes.get((row.slide_id, row.x, row.y), "")
-            pen.text((MARGIN, top + TILE // 2 - 16), wanted or row.slide_id, INK, font=ImageFont.load_default(15))
+            pen.text(
+                (MARGIN, top + TILE // 2 - 16), wanted or row.slide_id, INK, font=ImageFont.load_default(15)
+            )
             pen.text((MARGIN, top + TILE // 2 + 4), f"{row.slide_id}\n{row.x}, {row.y}", PALE, font=small)
             left = MARGIN + LABEL
             _paste(sheet, images.get(row.slide_id, row.x, row.y).image, left, top, INK)

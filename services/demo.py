@@ -104,7 +104,6 @@ def run_demo(
 
 def _make_slides(folder: Path, seed: int, say: Say, progress: MakeProgress) -> "pd.DataFrame":
     import pandas as pd
-
     from slidelake.ingest.synthetic import synthesise
 
     stamp = folder / f".seed-{seed}"
@@ -163,11 +162,16 @@ def _pictures(lake: "Lake", space: str, truth: "pd.DataFrame | None", out: Path)
     queries = _queries(lake, space, truth)
     classes = {}
     if truth is not None:
-        classes = {(r.slide, r.x, r.y): getattr(r, "tissue") for r in truth.rename(columns={"class": "tissue"}).itertuples()}
+        classes = {
+            (r.slide, r.x, r.y): r.tissue
+            for r in truth.rename(columns={"class": "tissue"}).itertuples()
+        }
     several_patients = lake.slides["patient_id"].nunique() > 1
     rows = []
     for slide_id, x, y in queries:
-        hits = lake.search(slide=slide_id, at=(x, y), space=space, k=HITS_SHOWN, exclude_same_patient=several_patients)
+        hits = lake.search(
+            slide=slide_id, at=(x, y), space=space, k=HITS_SHOWN, exclude_same_patient=several_patients
+        )
         rows.append(Row(slide_id, x, y, list(hits), classes))
     sheet = draw_contact_sheet(rows, lake.store, space, out / "similar_patches.png")
     first = queries[0]

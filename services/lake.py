@@ -1,8 +1,8 @@
 """The facade: one object for a lake, whose methods are what people do with it.
 
-    lake = slidelake.open("lake")
-    lake.ingest("slides/*.svs")
-    hits = lake.search(slide="S1", at=(5120, 2048), exclude_same_patient=True)
+lake = slidelake.open("lake")
+lake.ingest("slides/*.svs")
+hits = lake.search(slide="S1", at=(5120, 2048), exclude_same_patient=True)
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +16,8 @@ from slidelake.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
-
     from slidelake.encoders.slide import EmbedReport
+
     from slidelake.index import Hit, Hits, SlideIndex
     from slidelake.ingest import GridSpec, RunReport
     from slidelake.store import Bag, FeatureStore

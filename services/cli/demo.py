@@ -22,7 +22,9 @@ def register(app: typer.Typer) -> None:
         out: Annotated[Path, typer.Option(help="Where everything goes.")] = Path(".demo"),
         seed: Annotated[int, typer.Option(min=0, help="Of the slides that are made.")] = 0,
         workers: Annotated[int, typer.Option(min=0, help="Ray actors; 0 works in this process.")] = 0,
-        assume_mpp: Annotated[float | None, typer.Option(help="µm per pixel of slides that do not say.")] = None,
+        assume_mpp: Annotated[
+            float | None, typer.Option(help="µm per pixel of slides that do not say.")
+        ] = None,
     ) -> int:
         """Slides → store → index → patches that look alike, across slides."""
         from slidelake.services.demo import run_demo

@@ -13,7 +13,9 @@ def register(app: typer.Typer) -> None:
     def embed(
         session: Session,
         aggregator: Annotated[str, typer.Option(help="mean or max.")] = "mean",
-        space: Annotated[str | None, typer.Option(help="Grid and encoder; needed where there are several.")] = None,
+        space: Annotated[
+            str | None, typer.Option(help="Grid and encoder; needed where there are several.")
+        ] = None,
     ) -> int:
         """Make and commit slide embeddings for every slide that has none yet."""
         lake = session.lake()
@@ -22,7 +24,13 @@ def register(app: typer.Typer) -> None:
         failed = [{"slide_id": slide_id, "reason": reason} for slide_id, reason in report.failed]
         code = 3 if failed else 0
         session.emit(
-            {"ok": not failed, "exit_code": code, "made": report.made, "already": report.already, "failed": failed}
+            {
+                "ok": not failed,
+                "exit_code": code,
+                "made": report.made,
+                "already": report.already,
+                "failed": failed,
+            }
         )
         session.say(f"{report.made} slide embeddings made, {report.already} already there")
         for entry in failed:

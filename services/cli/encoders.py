@@ -20,7 +20,12 @@ def register(app: typer.Typer) -> None:
         for info in known:
             here = "yes" if info.available else f"needs {info.needs}"
             table.add_row(
-                info.name, str(info.dim or "any"), str(info.input_px or "any"), info.licence, here, info.description
+                info.name,
+                str(info.dim or "any"),
+                str(info.input_px or "any"),
+                info.licence,
+                here,
+                info.description,
             )
         session.say(table)
         session.say("Your own: an entry point in the group slidelake.encoders, or module:factory.")

@@ -7,7 +7,9 @@ from slidelake.services.cli.session import Session, command
 
 
 def register(app: typer.Typer) -> None:
-    index = typer.Typer(help="The search tables: derived from the store, rebuilt at will.", no_args_is_help=True)
+    index = typer.Typer(
+        help="The search tables: derived from the store, rebuilt at will.", no_args_is_help=True
+    )
     app.add_typer(index, name="index")
 
     @command(index, "sync", epilog="Example: slidelake index sync --store lake")

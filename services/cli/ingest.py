@@ -41,7 +41,9 @@ def register(app: typer.Typer) -> None:
             list[str] | None, typer.Argument(help="Slides, folders, globs, or fsspec URLs (s3://…/**/*.svs).")
         ] = None,
         encoder: Annotated[str, typer.Option(help="See `slidelake encoders`.")] = "stain-texture",
-        grid: Annotated[str, typer.Option(help="Patch side @ µm per pixel, or 256px-level0.")] = "256px@0.5mpp",
+        grid: Annotated[
+            str, typer.Option(help="Patch side @ µm per pixel, or 256px-level0.")
+        ] = "256px@0.5mpp",
         manifest: Annotated[
             Path | None, typer.Option(help="CSV or Parquet: uri, and slide_id, patient_id, mpp, metadata.")
         ] = None,
@@ -57,9 +59,15 @@ def register(app: typer.Typer) -> None:
             str | None, typer.Option(metavar="REGEX", help="Patient from the slide id, e.g. '^TCGA-..-....'.")
         ] = None,
         id_from: Annotated[str, typer.Option(help="stem or path: what a slide is called after.")] = "stem",
-        root: Annotated[str | None, typer.Option(help="With --id-from path: what paths are relative to.")] = None,
-        on_changed: Annotated[str, typer.Option(help="refuse or again: for a source that changed.")] = "refuse",
-        dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, do nothing.")] = False,
+        root: Annotated[
+            str | None, typer.Option(help="With --id-from path: what paths are relative to.")
+        ] = None,
+        on_changed: Annotated[
+            str, typer.Option(help="refuse or again: for a source that changed.")
+        ] = "refuse",
+        dry_run: Annotated[
+            bool, typer.Option("--dry-run", help="Say what would be done, do nothing.")
+        ] = False,
     ) -> int:
         """Tile slides, encode their tissue patches, commit features to the lake. Running it again costs nothing."""
         from slidelake.ingest import GridSpec

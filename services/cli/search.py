@@ -17,7 +17,8 @@ def _parse_place(text: str) -> tuple[int, int]:
         return int(x), int(y)
     except ValueError as exc:
         raise UsageError(
-            f"--at {text!r} is not a place", remedy="Write --at X,Y in level-0 pixels, for example --at 5120,2048."
+            f"--at {text!r} is not a place",
+            remedy="Write --at X,Y in level-0 pixels, for example --at 5120,2048.",
         ) from exc
 
 
@@ -26,14 +27,19 @@ def register(app: typer.Typer) -> None:
     def search(
         session: Session,
         slide: Annotated[str | None, typer.Option(help="Slide id of the query.")] = None,
-        at: Annotated[str | None, typer.Option(metavar="X,Y", help="Level-0 pixel in the query patch.")] = None,
+        at: Annotated[
+            str | None, typer.Option(metavar="X,Y", help="Level-0 pixel in the query patch.")
+        ] = None,
         image: Annotated[Path | None, typer.Option(help="An image file as the query.")] = None,
         mpp: Annotated[float | None, typer.Option(help="µm per pixel of --image; else the space's.")] = None,
-        space: Annotated[str | None, typer.Option(help="Grid and encoder; needed where there are several.")] = None,
+        space: Annotated[
+            str | None, typer.Option(help="Grid and encoder; needed where there are several.")
+        ] = None,
         aggregator: Annotated[str, typer.Option(help="For a whole slide as query.")] = "mean",
         k: Annotated[int, typer.Option("-k", min=1, max=10_000, help="How many hits.")] = 20,
         where: Annotated[
-            list[str] | None, typer.Option(metavar="FILTER", help="site=lung, age>=50, 'stage in I,II'; repeatable.")
+            list[str] | None,
+            typer.Option(metavar="FILTER", help="site=lung, age>=50, 'stage in I,II'; repeatable."),
         ] = None,
         exclude_same_patient: Annotated[
             bool, typer.Option("--exclude-same-patient", help="Leave out the query's own patient.")
@@ -80,9 +86,16 @@ def register(app: typer.Typer) -> None:
             table.add_column(column, overflow="fold")
         for hit in result:
             place = "" if hit.row is None else f"{hit.x},{hit.y}"
-            facts = ", ".join(f"{key}={value}" for key, value in hit.metadata.items() if value not in (None, ""))
+            facts = ", ".join(
+                f"{key}={value}" for key, value in hit.metadata.items() if value not in (None, "")
+            )
             table.add_row(
-                str(hit.rank), f"{hit.score:.4f}", escape(hit.slide_id), place, escape(hit.patient_id), escape(facts)
+                str(hit.rank),
+                f"{hit.score:.4f}",
+                escape(hit.slide_id),
+                place,
+                escape(hit.patient_id),
+                escape(facts),
             )
         session.say(table)
         for note in result.notes:

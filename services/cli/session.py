@@ -76,7 +76,9 @@ class _KeyValueFormatter(logging.Formatter):
             line = {"time": self.formatTime(record), "level": record.levelname, "logger": record.name}
             return json.dumps({**line, "message": record.getMessage(), **extras}, default=str)
         tail = "".join(f" {key}={value}" for key, value in extras.items())
-        return f"{self.formatTime(record)} {record.levelname.lower()} {record.name}: {record.getMessage()}{tail}"
+        return (
+            f"{self.formatTime(record)} {record.levelname.lower()} {record.name}: {record.getMessage()}{tail}"
+        )
 
 
 def _set_up_logging(verbose: int) -> None:
@@ -109,9 +111,7 @@ def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[.
 
     def decorate(function: Callable[..., int | None]) -> Callable[..., None]:
         @functools.wraps(function)
-        def run(
-            ctx: typer.Context, store: str | None, as_json: bool, verbose: int, **arguments: Any
-        ) -> None:
+        def run(ctx: typer.Context, store: str | None, as_json: bool, verbose: int, **arguments: Any) -> None:
             base: Session = ctx.find_object(Session) or Session()
             as_json = as_json or base.json
             session = Session(
@@ -140,14 +140,16 @@ def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[.
         shared = [
             inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
             inspect.Parameter("store", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=StoreOption),
-            inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=JsonOption),
+            inspect.Parameter(
+                "as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=JsonOption
+            ),
             inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=0, annotation=VerboseOption),
         ]
         keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
         run.__signature__ = inspect.Signature([*keyword, *shared])  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in [*keyword, *shared]}
         # functools.wraps leaves a pointer that inspect would follow back to the undecorated signature.
-        del run.__wrapped__  # type: ignore[attr-defined]
+        del run.__wrapped__  
         app.command(name, **options)(run)
         return run
 

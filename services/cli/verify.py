@@ -13,7 +13,9 @@ def register(app: typer.Typer) -> None:
     @command(app, "verify", epilog="Example: slidelake verify --deep --store lake")
     def verify(
         session: Session,
-        deep: Annotated[bool, typer.Option("--deep", help="Read every byte and recompute checksums.")] = False,
+        deep: Annotated[
+            bool, typer.Option("--deep", help="Read every byte and recompute checksums.")
+        ] = False,
     ) -> int:
         """Check every commit of the lake; exit code 5 where damage was found."""
         from slidelake.store import verify as verify_store
