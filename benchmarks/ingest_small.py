@@ -1,8 +1,8 @@
 """A whole ingest of small slides: patches/s, where the time goes, peak memory.
 
-Beside it, in turns, a plain loop over the same patches with the same encoder: open the slide with OpenSlide, read a
-region, encode a batch, keep the features in a list, `np.save` them at the end. That is what a lab's own script does,
-with neither quality measures nor a commit.
+Beside it, in turns, a plain loop over the same patches with the same encoder: open the slide with OpenSlide,
+read a region, encode a batch, keep the features in a list, `np.save` them at the end. That is what a lab's own
+script does, with neither quality measures nor a commit.
 
     python -m benchmarks.ingest_small --quick
 """

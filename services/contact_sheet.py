@@ -22,7 +22,7 @@ AGREES, DIFFERS = (34, 139, 84), (201, 92, 46)
 
 @dataclass
 class Row:
-    """A query patch (level-0 px) and its hits; `classes` tells the tissue class of a place where it is known."""
+    """A query patch (level-0 px) and its hits; `classes` has the tissue class of the places known."""
 
     slide_id: str
     x: int

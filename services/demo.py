@@ -117,7 +117,7 @@ def _make_slides(folder: Path, seed: int, say: Say, progress: MakeProgress) -> "
 
 
 def _labelled(lake: "Lake", space: str, truth: "pd.DataFrame") -> "tuple[np.ndarray, pd.DataFrame]":
-    """Features (n, D) float32 of every patch whose class is known, and their rows: slide, x, y, class, patient."""
+    """Features (n, D) float32 of the patches whose class is known; their slide, x, y, class, patient."""
     import pandas as pd
 
     features, rows = [], []
@@ -163,8 +163,7 @@ def _pictures(lake: "Lake", space: str, truth: "pd.DataFrame | None", out: Path)
     classes = {}
     if truth is not None:
         classes = {
-            (r.slide, r.x, r.y): r.tissue
-            for r in truth.rename(columns={"class": "tissue"}).itertuples()
+            (r.slide, r.x, r.y): r.tissue for r in truth.rename(columns={"class": "tissue"}).itertuples()
         }
     several_patients = lake.slides["patient_id"].nunique() > 1
     rows = []
@@ -181,7 +180,7 @@ def _pictures(lake: "Lake", space: str, truth: "pd.DataFrame | None", out: Path)
 
 
 def _queries(lake: "Lake", space: str, truth: "pd.DataFrame | None") -> list[tuple[str, int, int]]:
-    """One query a tissue class where the truth is known, else the most tissue-rich patch of up to eight slides."""
+    """One query a tissue class where the truth is known, else the fullest patch of up to eight slides."""
     if truth is not None:
         _, rows = _labelled(lake, space, truth)
         # The middle one of a class's patches: no picking of good examples.

@@ -69,7 +69,7 @@ def register(app: typer.Typer) -> None:
             bool, typer.Option("--dry-run", help="Say what would be done, do nothing.")
         ] = False,
     ) -> int:
-        """Tile slides, encode their tissue patches, commit features to the lake. Running it again costs nothing."""
+        """Tile slides, encode tissue patches, commit features. Running it again costs nothing."""
         from slidelake.ingest import GridSpec
 
         lake = session.lake(create=not dry_run)

@@ -130,7 +130,7 @@ def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[.
             except KeyboardInterrupt as error:
                 code = _fail(session, error, 130)
             except (OSError, MemoryError) as error:
-                # The machine's own refusals (no memory, a file taken away) need no traceback to be understood.
+                # The machine's own refusals (no memory, a file taken away) are understood without a traceback.
                 if session.verbose:
                     session.errors.print_exception()
                 code = _fail(session, error, 1)
@@ -149,7 +149,7 @@ def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[.
         run.__signature__ = inspect.Signature([*keyword, *shared])  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in [*keyword, *shared]}
         # functools.wraps leaves a pointer that inspect would follow back to the undecorated signature.
-        del run.__wrapped__  
+        del run.__wrapped__
         app.command(name, **options)(run)
         return run
 
