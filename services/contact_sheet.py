@@ -33,7 +33,7 @@ class Row:
 
 def draw_contact_sheet(rows: Sequence[Row], store: "FeatureStore", space: str, path: Path) -> Path:
     """Draw the rows as a PNG: query left, hits by falling score; a frame says whether the class agrees."""
-    from slidelake.services.gallery import PatchImages
+    from slidelake.services.gallery.pixels import Pixels
 
     columns = max(len(row.hits) for row in rows)
     width = 2 * MARGIN + LABEL + (columns + 1) * (TILE + GAP) + GAP
@@ -47,7 +47,7 @@ def draw_contact_sheet(rows: Sequence[Row], store: "FeatureStore", space: str, p
         "; green frame: same tissue class, orange: another or a mixed place" if known else ""
     )
     pen.text((MARGIN, MARGIN + 28), legend, PALE, font=small)
-    with PatchImages(store, space) as images:
+    with Pixels(store, space) as pixels:
         for number, row in enumerate(rows):
             top = MARGIN + 56 + number * (TILE + CAPTION + GAP)
             wanted = row.classes.get((row.slide_id, row.x, row.y), "")
@@ -56,12 +56,12 @@ def draw_contact_sheet(rows: Sequence[Row], store: "FeatureStore", space: str, p
             )
             pen.text((MARGIN, top + TILE // 2 + 4), f"{row.slide_id}\n{row.x}, {row.y}", PALE, font=small)
             left = MARGIN + LABEL
-            _paste(sheet, images.get(row.slide_id, row.x, row.y).image, left, top, INK)
+            _paste(sheet, pixels.patch(row.slide_id, row.x, row.y).image, left, top, INK)
             for place, hit in enumerate(row.hits):
                 at = left + (place + 1) * (TILE + GAP) + GAP
                 found = row.classes.get((hit.slide_id, hit.x, hit.y), "")
                 frame = PALE if not wanted else AGREES if found == wanted else DIFFERS
-                _paste(sheet, images.get(hit.slide_id, hit.x, hit.y).image, at, top, frame)
+                _paste(sheet, pixels.patch(hit.slide_id, hit.x, hit.y).image, at, top, frame)
                 pen.text((at, top + TILE + 3), f"{hit.score:.3f}  {hit.slide_id}", INK, font=small)
                 pen.text((at, top + TILE + 17), found or hit.patient_id, PALE, font=small)
     sheet.save(path)

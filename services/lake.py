@@ -220,6 +220,10 @@ class SearchResult(Sequence["Hit"]):
         return {"png": png, "html": html}
 
     def _repr_html_(self) -> str:
-        from slidelake.services.gallery import html_fragment
+        from html import escape
 
-        return html_fragment(self.hits, self.store)
+        from slidelake.services.gallery.page import html
+
+        # A frame of its own: the page's styles must not meet the notebook's.
+        page = escape(html(self.hits, self.store, limit=24), quote=True)
+        return f'<iframe srcdoc="{page}" style="width:100%;height:640px;border:0" title="hits"></iframe>'
