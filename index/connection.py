@@ -20,8 +20,8 @@ class Connection:
     """LanceDB at a store's `index/`; tables are opened anew at each call (0.4 ms), so no reader is frozen.
 
     A LanceDB handle is a snapshot of the version it was opened at. Opening again, and reading at the newest
-    version, shows what a sync wrote since, and survives the folder's removal. Raises IndexStateError for a store that
-    LanceDB cannot lie beside (`memory://`).
+    version, shows what a sync wrote since, and survives the folder's removal. Raises IndexStateError for a
+    store that LanceDB cannot lie beside (`memory://`).
     """
 
     def __init__(self, store: FeatureStore) -> None:
@@ -66,7 +66,9 @@ class Connection:
                 return sorted(names)
 
     def table(self, name: str, facts: Mapping[str, str] | None = None) -> Any | None:
-        """The table, at its newest version; None if there is none; IndexStaleError if its facts are not `facts`."""
+        """The table, at its newest version; None if there is none; IndexStaleError if its facts are not
+        `facts`.
+        """
         if not self.exists():
             return None
         try:
@@ -81,8 +83,8 @@ class Connection:
             if wrong:
                 key, value = next(iter(wrong.items()))
                 raise IndexStaleError(
-                    f"table {name} of the index was made for another store or version ({key} is {value!r}, not "
-                    f"{facts[key]!r})",
+                    f"table {name} of the index was made for another store or version "
+                    f"({key} is {value!r}, not {facts[key]!r})",
                     remedy="Run `slidelake index sync`, which makes it anew.",
                 )
         return table

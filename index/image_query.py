@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from slidelake.errors import QueryError
 
@@ -64,7 +64,7 @@ def prepare_image(
     side = min(wanted, short)
     if side < wanted:
         notes.append(
-            f"{name} covers {side / wanted:.0%} of a patch's side: it was enlarged, which blurs it and shifts scores"
+            f"{name} covers {side / wanted:.0%} of a patch's side: it was enlarged, which shifts scores"
         )
     elif (width, height) != (side, side):
         notes.append(f"the central {side} × {side} px of {name}'s {width} × {height} px were used")
@@ -89,13 +89,13 @@ def _open(path: str | os.PathLike[str]) -> tuple[Image.Image, str]:
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as exc:
         raise QueryError(
             f"{file.name} has more pixels than an image query may have",
-            remedy="If it is a slide, ingest it and search with --slide ID --at X,Y; else cut the patch out of it.",
+            remedy="Ingest it as a slide and search with --slide ID --at X,Y, or cut the patch out of it.",
         ) from exc
     except FileNotFoundError as exc:
         raise QueryError(f"there is no image {file}", remedy="Give the path of an image file.") from exc
     except IsADirectoryError as exc:
         raise QueryError(f"{file} is a folder", remedy="Give the path of an image file.") from exc
-    except Image.UnidentifiedImageError as exc:
+    except UnidentifiedImageError as exc:
         raise QueryError(
             f"{file.name} is not an image that can be read", remedy="Give a PNG, JPEG or TIFF image."
         ) from exc

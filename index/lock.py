@@ -1,9 +1,9 @@
 """One writer at a time: the index's tables are extended under a lock, whatever the store lies on.
 
-LanceDB lets concurrent writers duplicate rows without an error, so sync and maintenance are serialised here. In a
-local folder the lock is the operating system's (`flock`), which a killed process gives back by dying.
-Elsewhere it is a lease: a numbered object put if absent, renewed while the work goes on; an expired lease
-is taken over by putting the next number, which exactly one of several takers can do.
+LanceDB lets concurrent writers duplicate rows without an error, so sync and maintenance are serialised here.
+In a local folder the lock is the operating system's (`flock`), which a killed process gives back by dying.
+Elsewhere it is a lease: a numbered object put if absent, renewed while the work goes on; an expired lease is
+taken over by putting the next number, which exactly one of several takers can do.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def _flock(folder: Path, wait_s: float) -> Iterator[None]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Someone may have removed the index folder since the open: a lock on a file that is gone guards nothing.
+            # Someone may have removed the index folder since the open: a lock on a file that is gone guards
+            # nothing.
             if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
                 break
             os.close(descriptor)

@@ -1,13 +1,15 @@
-"""Nearest vectors under a filter: LanceDB proposes candidates, the scores are computed again from the vectors.
+"""Nearest vectors under a filter: LanceDB proposes candidates, the scores are computed again from the
+vectors.
 
-LanceDB's `_distance` is no score: with a quantised index it is twice the cosine distance, or a rough guess at it, and it
-changes as rows are added. So the candidates' vectors are fetched, and each score is the cosine in float64,
-rounded to float32: it depends on the two vectors alone, whatever the index, the batch or the machine.
+LanceDB's `_distance` is no score: with a quantised index it is twice the cosine distance, or a rough guess at
+it, and it changes as rows are added. So the candidates' vectors are fetched, and each score is the cosine in
+float64, rounded to float32: it depends on the two vectors alone, whatever the index, the batch or the
+machine.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,11 +30,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Request", "check_k", "find", "query_vector"]
 
-#: LanceDB's float16 scan agrees with the true cosine distance within 3e-7 (measured over 20,000 × 256); a candidate is
-#: only ruled out when it is farther than the last hit by more than this.
+#: LanceDB's float16 scan agrees with the true cosine distance within 3e-7 (measured over 20,000 × 256); a
+#: candidate is only ruled out when it is farther than the last hit by more than this.
 _SCAN_ERROR = 1e-5
 _SPARE = 16
-#: Probes and refinement of the approximate search: a sixteenth of the partitions at least, ten candidates a hit.
+#: Probes and refinement of the approximate search: a sixteenth of the partitions at least, ten candidates a
+#: hit.
 _MIN_PROBES = 20
 _REFINE = 10
 
@@ -44,7 +47,7 @@ class Request:
     collection: Collection
     vector: np.ndarray
     query: Query
-    where: Filter = Filter()
+    where: Filter = field(default_factory=Filter)
     exclude_slide: str | None = None
     exclude_row: tuple[str, int] | None = None
 
@@ -57,7 +60,8 @@ def check_k(k: int) -> int:
 
 
 def query_vector(vector: Any) -> np.ndarray:
-    """A query (D,) as the index holds vectors (unit length, float16 precision), float32; QueryError if it is none.
+    """A query (D,) as the index holds vectors (unit length, float16 precision), float32; QueryError if it is
+    none.
 
     LanceDB itself answers a NaN query with arbitrary rows and a zero query with none, neither with an error.
     """
@@ -74,7 +78,7 @@ def query_vector(vector: Any) -> np.ndarray:
         raise QueryError(
             "the query vector is all zeros, which has no direction", remedy="Pass another vector."
         )
-    return unit[0].astype(np.float32)
+    return np.asarray(unit[0], dtype=np.float32)
 
 
 def find(store: FeatureStore, connection: Connection, request: Request) -> Hits:
@@ -222,7 +226,8 @@ def _nearest(table: Any, request: Request, condition: Expr | None, allowed: dict
             continue
         if found.exhausted:
             return found
-        # Ties at the edge (blank patches are alike to the bit) must all be seen before the order can choose among them.
+        # Ties at the edge (blank patches are alike to the bit) must all be seen before the order can choose
+        # among them.
         if enough and found.farthest > 1 - float(found.scores[found.order[k - 1]]) + _SCAN_ERROR:
             return found
         fetch *= 2
@@ -279,12 +284,15 @@ def _candidates(
 
 def _matrix(column: Any) -> np.ndarray:
     chunk = column.combine_chunks()
-    return np.asarray(chunk.flatten()).reshape(len(chunk), -1)
+    matrix: np.ndarray = np.asarray(chunk.flatten()).reshape(len(chunk), -1)
+    return matrix
 
 
 def _cosines(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
-    """Cosines of (n, D) with (D,), float32. Summed row by row in float64: BLAS would let n change the last bits."""
+    """Cosines of (n, D) with (D,), float32. Summed row by row in float64: BLAS would let n change the last
+    bits.
+    """
     wide, one = vectors.astype(np.float64), query.astype(np.float64)
     products = (wide * one).sum(axis=1)
     norms = np.sqrt((wide * wide).sum(axis=1) * (one * one).sum())
-    return np.clip(products / norms, -1, 1).astype(np.float32)
+    return np.asarray(np.clip(products / norms, -1, 1), dtype=np.float32)

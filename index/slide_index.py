@@ -36,12 +36,12 @@ Where = Filter | Mapping[str, Any] | Sequence[str] | str | None
 class SlideIndex:
     """The LanceDB index beside a store's data: derived, and always safe to remove and sync again.
 
-    Searches share these arguments: `space` (may be short, or left out where there is one), `k` hits, `where` (a
-    `Filter`, `{"site": "larynx"}` or `["age>=50"]`; applied before the search, so `k` hits come back if `k` match),
-    `exclude_same_patient`, `exclude_patient`, and `exact` (None: exact wherever a table has no approximate index).
-    Slides that the index does not have, or has from an older commit, never show old vectors: `Hits.stale` counts
-    them and `Hits.notes` say it. Raises IndexMissingError before the first sync, QueryError for what cannot be
-    searched for, FilterError for a filter on no column.
+    Searches share these arguments: `space` (may be short, or left out where there is one), `k` hits, `where`
+    (a `Filter`, `{"site": "larynx"}` or `["age>=50"]`; applied before the search, so `k` hits come back if
+    `k` match), `exclude_same_patient`, `exclude_patient`, and `exact` (None: exact wherever a table has no
+    approximate index). Slides that the index does not have, or has from an older commit, never show old
+    vectors: `Hits.stale` counts them and `Hits.notes` say it. Raises IndexMissingError before the first sync,
+    QueryError for what cannot be searched for, FilterError for a filter on no column.
     """
 
     def __init__(self, store: FeatureStore, *, exact_below: int = EXACT_BELOW) -> None:
@@ -79,7 +79,9 @@ class SlideIndex:
                     "rows": sum(row["rows"] for row in own.values()),
                     "left_out": sum(row["left_out"] for row in own.values()),
                     "approximate": ann,
-                    "unindexed_rows": table.index_stats("vector_idx").num_unindexed_rows if ann else None,
+                    "unindexed_rows": table.index_stats("vector_idx").num_unindexed_rows
+                    if table and ann
+                    else None,
                     "missing": len(set(now) - set(own)),
                     "changed": sum(version_of(own[s]) != now[s] for s in set(now) & set(own)),
                     "gone": len(set(own) - set(now)),
@@ -134,8 +136,8 @@ class SlideIndex:
     ) -> Hits:
         """Patches like an image file or a uint8 (H, W, 3) array; see `prepare_image` for `mpp` and the crop.
 
-        The space's encoder is made again by its name; pass `encoder` where that takes more (weights). An encoder whose
-        id is not the space's is refused.
+        The space's encoder is made again by its name; pass `encoder` where that takes more (weights). An
+        encoder whose id is not the space's is refused.
         """
         from slidelake.index.space_encoder import space_encoder, space_patch
 
@@ -195,7 +197,7 @@ class SlideIndex:
         embedding = np.asarray(self.store.pooled(slide_id, full, collection.aggregator).embedding[:])
         if len(embedding) != 1:
             raise QueryError(
-                f"{collection.aggregator} makes {len(embedding)} embeddings of a slide, which have no one similarity",
+                f"{collection.aggregator} makes {len(embedding)} embeddings a slide: no one similarity",
                 remedy="Use an aggregator of one branch, such as mean.",
                 slide=slide_id,
             )

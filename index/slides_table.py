@@ -37,7 +37,7 @@ class SlidesTable:
         self.fields = metadata_fields(cohort.types)
         self._names = {field.name: field.metadata[b"slidelake.name"].decode() for field in self.fields}
         self._schema = slides_schema(store_id, self.fields)
-        self._table = connection.table(SLIDES, facts(store_id))
+        self._table: Any = connection.table(SLIDES, facts(store_id))
         self.rows: dict[str, Row] = {}
         if self._table is not None:
             self.rows = {row["key"]: row for row in self._table.to_arrow().to_pylist()}

@@ -35,7 +35,7 @@ def space_encoder(store: FeatureStore, space: str, encoder: PatchEncoder | None 
         raise QueryError(
             f"the space was made by encoder {encoder_id}, and this one is {encoder.spec.encoder_id}: "
             "their vectors cannot be compared",
-            remedy="Use the version and weights that made the space, or ingest the slides again with this encoder.",
+            remedy="Use the version and weights that made the space, or ingest again with this encoder.",
         )
     return encoder
 

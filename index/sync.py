@@ -1,8 +1,9 @@
 """Make the index follow the store: add what is new, replace what changed, remove what is gone.
 
-One writer, in large batches. Vectors are written first, each with its commit's epoch and generation, then the row of
-`slides` that says they are in, then vectors of older commits go. Whatever is killed between two of these leaves only
-vectors that no row of `slides` claims: searches pass over them, and the next sync removes them.
+One writer, in large batches. Vectors are written first, each with its commit's epoch and generation, then the
+row of `slides` that says they are in, then vectors of older commits go. Whatever is killed between two of
+these leaves only vectors that no row of `slides` claims: searches pass over them, and the next sync removes
+them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from slidelake.index.cohort import read_cohort
 from slidelake.index.live import Version, live_versions
 from slidelake.index.lock import writer_lock
 from slidelake.index.slides_table import Row, SlidesTable, row_key, version_of
-from slidelake.index.tables import SLIDES, Collection, facts, vectors_schema
+from slidelake.index.tables import Collection, facts, vectors_schema
 from slidelake.index.upkeep import tidy
 from slidelake.index.vectors import Vectors, read_vectors
 
@@ -134,7 +135,9 @@ def _plan(collection: Collection, live: dict[str, Version], indexed: dict[str, R
 
 
 def _drop_foreign(connection: Connection, store_id: str) -> None:
-    """Tables of another store, or of another version of this code, are derived data of no use: away with them."""
+    """Tables of another store, or of another version of this code, are derived data of no use: away with
+    them.
+    """
     wanted = facts(store_id)
     for name in connection.names():
         try:
@@ -147,14 +150,16 @@ def _drop_foreign(connection: Connection, store_id: str) -> None:
 
 
 def _mend(connection: Connection, slides: SlidesTable, collection: Collection) -> None:
-    """Remove vectors that no row of `slides` claims (a sync was killed), and rows whose vectors are not all there."""
+    """Remove vectors that no row of `slides` claims (a sync was killed), and rows whose vectors are not all
+    there.
+    """
     claimed = slides.of(collection.table)
     table = connection.table(collection.table)
     if table is None:
         slides.remove([row["key"] for row in claimed.values()])
         return
     if table.count_rows() == sum(row["rows"] for row in claimed.values()):
-        return  # vectors are never fewer than claimed, so an equal count means none to spare: one look, no scan
+        return  # vectors are never fewer than claimed: an equal count means none to spare, with no scan
     from lancedb.expr import col, lit
 
     columns = ["slide_id", "epoch", "generation"]
@@ -210,7 +215,9 @@ def _batches(items: Iterable[Vectors], limit: int) -> Iterator[list[Vectors]]:
 def _write(
     connection: Connection, slides: SlidesTable, store_id: str, collection: Collection, batch: list[Vectors]
 ) -> list[Row]:
-    """The three writes, in the order on which everything rests: vectors; rows of `slides`; away with old vectors."""
+    """The three writes, in the order on which everything rests: vectors; rows of `slides`; away with old
+    vectors.
+    """
     import pyarrow as pa
     from lancedb.expr import col, lit
 

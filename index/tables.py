@@ -95,7 +95,8 @@ def facts(store_id: str, collection: Collection | None = None) -> dict[str, str]
 def metadata_fields(columns: Mapping[str, pa.DataType]) -> list[pa.Field]:
     """Arrow fields for the cohort's metadata columns; the original name stands in each field's metadata.
 
-    Names that are not plain identifiers, are ours, or differ from another only in case get a name of their own.
+    Names that are not plain identifiers, are ours, or differ from another only in case get a name of their
+    own.
     """
     fields, taken = [], {name.lower() for name in _RESERVED}
     for name, dtype in columns.items():
@@ -160,7 +161,7 @@ def normalise(features: np.ndarray, *, slide: str = "") -> tuple[np.ndarray, np.
     # Scaled by the largest value first: squares of values above 1e19 would overflow float32.
     largest = np.abs(wide).max(axis=1, initial=0.0, keepdims=True)
     usable = largest[:, 0] > 0
-    wide = wide / np.where(largest > 0, largest, 1)
+    wide = np.divide(wide, np.where(largest > 0, largest, 1), dtype=np.float32)
     norms = np.sqrt(np.einsum("nd,nd->n", wide, wide, dtype=np.float32))[:, None]
     narrow = (wide / np.where(norms > 0, norms, 1)).astype(np.float16)
     if not np.isfinite(narrow).all():

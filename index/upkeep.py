@@ -7,8 +7,6 @@ import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from slidelake.index.tables import METRIC
-
 if TYPE_CHECKING:
     from slidelake.index.connection import Connection
 
@@ -38,7 +36,9 @@ def tidy(connection: Connection, name: str, *, exact_below: int) -> None:
 
 
 def has_vector_index(table: Any) -> bool:
-    """By column, never by name: the name is `vector_idx`, and looking for "vector" would rebuild it at each call."""
+    """By column, never by name: the name is `vector_idx`, and looking for "vector" would rebuild it at each
+    call.
+    """
     return any("vector" in index.columns for index in table.list_indices())
 
 
@@ -46,9 +46,10 @@ def _index(table: Any, rows: int) -> None:
     from lancedb.index import Bitmap, IvfSq
 
     if not has_vector_index(table):
-        # About 4,096 rows a partition; 8-bit scalar quantisation keeps recall, refining gives back the true order.
+        # About 4,096 rows a partition; 8-bit scalar quantisation keeps recall, refining gives back the true
+        # order.
         partitions = max(2, min(1024, math.ceil(rows / 4096)))
-        table.create_index("vector", config=IvfSq(distance_type=METRIC, num_partitions=partitions))
+        table.create_index("vector", config=IvfSq(distance_type="cosine", num_partitions=partitions))
         table.create_index("slide_id", config=Bitmap())
         return
     stats = table.index_stats("vector_idx")
