@@ -17,8 +17,9 @@ __all__ = ["Patch", "patch_at"]
 
 @dataclass(frozen=True)
 class Patch:
-    """Row of the bag, top-left corner in level-0 pixels, and the feature (D,)."""
+    """Slide, row of the bag, top-left corner in level-0 pixels, and the feature (D,)."""
 
+    slide_id: str
     row: int
     x: int
     y: int
@@ -35,7 +36,7 @@ def patch_at(store: FeatureStore, slide_id: str, space: str, x: float, y: float)
         raise QueryError(f"({x}, {y}) is no place on a slide", remedy="Give level-0 pixels.", slide=slide_id)
     bag = store.bag(slide_id, space)
     width, height = store.grid(slide_id, space.partition("/")[0]).attributes["footprint_level0"]
-    coords = np.asarray(bag.coords[:], dtype=np.float64)
+    coords = np.asarray(bag.coords, dtype=np.float64)
     if not len(coords):
         raise QueryError("the slide has no patches", remedy="Search from another slide.", slide=slide_id)
     distance = np.hypot(coords[:, 0] + width / 2 - x, coords[:, 1] + height / 2 - y)
@@ -52,10 +53,11 @@ def patch_at(store: FeatureStore, slide_id: str, space: str, x: float, y: float)
         )
     row = int(np.argmin(np.where(inside, distance, np.inf)))
     left, top = (int(value) for value in coords[row])
-    if not np.asarray(bag.valid[row : row + 1])[0]:
+    if not np.asarray(bag.valid)[row]:
         raise QueryError(
             f"the pixels of the patch at ({left}, {top}) could not be read when the slide went in",
             remedy="Search from another patch.",
             slide=slide_id,
         )
-    return Patch(row, left, top, np.asarray(bag.features[row : row + 1])[0])
+    feature = np.asarray(bag.group["features"][row])  # this row alone: a bag may be gigabytes
+    return Patch(bag.slide_id, row, left, top, feature)

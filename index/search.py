@@ -164,7 +164,7 @@ def _slide_rows(slides: Any, table: str, condition: Expr | None = None) -> dict[
 
 
 def _staleness(live: dict[str, Version], rows: dict[str, Any], current: dict[str, Any]) -> list[str]:
-    """In words, how the index differs from the store. What differs is left out of the hits, never shown old."""
+    """In words, how the index differs from the store; what differs is left out of the hits."""
     counts = {
         "are not in the index yet": len(set(live) - set(rows)),
         "have changed since they were indexed": len(set(live) & set(rows)) - len(current),

@@ -103,10 +103,11 @@ class SlideIndex:
         exclude_patient: str | None = None,
         exact: bool | None = None,
     ) -> Hits:
-        """Patches like the one of `slide_id` that holds level-0 pixel (x, y); that patch itself is left out."""
+        """Patches like the one of `slide_id` that holds level-0 pixel (x, y), itself left out."""
         check_k(k)
         full = self.store.resolve_space(space)
         patch = patch_at(self.store, slide_id, full, x, y)
+        slide_id = patch.slide_id  # as the store spells it
         patient = self._patient(slide_id, full)
         query = Query(
             kind="patch",
@@ -194,7 +195,8 @@ class SlideIndex:
         check_k(k)
         full = self.store.resolve_space(space)
         collection = self._pooled(slide_id, full, aggregator)
-        embedding = np.asarray(self.store.pooled(slide_id, full, collection.aggregator).embedding[:])
+        pooled = self.store.pooled(slide_id, full, collection.aggregator)
+        slide_id, embedding = pooled.slide_id, np.asarray(pooled.embedding)
         if len(embedding) != 1:
             raise QueryError(
                 f"{collection.aggregator} makes {len(embedding)} embeddings a slide: no one similarity",
@@ -232,6 +234,7 @@ class SlideIndex:
 
     def _pooled(self, slide_id: str, space: str, aggregator: str) -> Collection:
         """The collection of pooled slides that `aggregator`, a full id or its name, means for this slide."""
+        slide_id = self.store.bag(slide_id, space).slide_id
         made = [
             collection
             for collection, slides in live_versions(self.store).items()

@@ -43,7 +43,7 @@ class SlidesTable:
             self.rows = {row["key"]: row for row in self._table.to_arrow().to_pylist()}
 
     def follow_metadata(self) -> int:
-        """Make the rows' metadata the cohort's; how many slides' changed. New columns or types: one rewrite."""
+        """Make the rows' metadata the cohort's (one rewrite if columns changed); how many slides' did."""
         changed = {}
         for key, row in self.rows.items():
             fresh = self.row({name: row[name] for name in row if name in self._schema.names[:12]})

@@ -49,9 +49,9 @@ def read_vectors(store: FeatureStore, collection: Collection, slide_id: str) -> 
         return _read_pooled(store, collection, slide_id)
     grid_id, _, _ = collection.space.partition("/")
     bag = store.bag(slide_id, collection.space)
-    features = np.asarray(bag.features[:])
-    coords = np.asarray(bag.coords[:])
-    valid = np.asarray(bag.valid[:]).astype(bool)
+    features = np.asarray(bag.features)
+    coords = np.asarray(bag.coords)
+    valid = np.asarray(bag.valid).astype(bool)
     vectors, usable = normalise(np.where(valid[:, None], features, 0), slide=slide_id)
     keep = np.flatnonzero(valid & usable)
     grid = store.grid(slide_id, grid_id)
@@ -62,7 +62,7 @@ def read_vectors(store: FeatureStore, collection: Collection, slide_id: str) -> 
     }
     for name in ("tissue", "blur"):
         if name in grid.columns:
-            columns[name] = np.asarray(grid.columns[name][:])[keep]
+            columns[name] = np.asarray(grid.columns[name])[keep]
     return Vectors(
         slide_id=slide_id,
         version=Version(bag.commit.epoch, bag.commit.generation),
@@ -77,10 +77,8 @@ def read_vectors(store: FeatureStore, collection: Collection, slide_id: str) -> 
 def _read_pooled(store: FeatureStore, collection: Collection, slide_id: str) -> Vectors:
     pooled = store.pooled(slide_id, collection.space, collection.aggregator)
     grid_id, _, encoder_id = collection.space.partition("/")
-    commit = store.commit(slide_id, "pooled", grid_id, encoder_id, collection.aggregator)
-    if commit is None:
-        raise DamagedStoreError("its pooled embedding has gone", remedy="Sync again.", slide=slide_id)
-    vectors, usable = normalise(np.asarray(pooled.embedding[:]), slide=slide_id)
+    commit = pooled.commit
+    vectors, usable = normalise(np.asarray(pooled.embedding), slide=slide_id)
     # Several branches (K > 1) are views of one slide, not several slides: they have no one cosine to rank by.
     keep = np.flatnonzero(usable) if len(vectors) == 1 else np.empty(0, np.int64)
     bag = store.commit(slide_id, "bag", grid_id, encoder_id)

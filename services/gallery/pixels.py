@@ -109,7 +109,7 @@ class Pixels:
             overview = self._store.overview(slide_id)
         except (StoreError, UnknownSlideError, FileNotFoundError):  # imported features have no overview
             return None
-        return Image.fromarray(np.asarray(overview.thumbnail[:], dtype=np.uint8))
+        return Image.fromarray(np.asarray(overview.thumbnail, dtype=np.uint8))
 
     def _box(self, slide_id: str, image: Image.Image, x: int, y: int) -> tuple[float, float, float, float]:
         """The patch in thumbnail pixels: left, top, right, bottom."""
@@ -142,7 +142,7 @@ class Pixels:
 
 
 def _mark(image: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
-    """`image` with the box ringed: a patch is a few pixels here, and would not be seen by its outline alone."""
+    """`image` with the box ringed: a patch is a few pixels here, its outline would not be seen."""
     marked = image.copy()
     draw = ImageDraw.Draw(marked)
     cx, cy = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
