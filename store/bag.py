@@ -1,0 +1,192 @@
+"""What readers get: overviews, grids, bags and pooled embeddings; Zarr groups, opened when first asked."""
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from slidelake.errors import DamagedStoreError
+from slidelake.store.commits import Commit
+from slidelake.store.objects import Objects
+
+if TYPE_CHECKING:
+    import torch
+    import xarray
+
+__all__ = ["Bag", "Grid", "Overview", "Pooled"]
+
+
+class _Committed:
+    """A committed Zarr group; `zarr.open_group(path)`, `xarray.open_zarr(path)` open it without us."""
+
+    def __init__(self, objects: Objects, commit: Commit) -> None:
+        self.objects = objects
+        self.commit = commit
+        self.slide_id = commit.slide_id
+        self.path = objects.url_of(commit.attempt)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.slide_id!r}, {self.path!r})"
+
+    @cached_property
+    def group(self) -> zarr.Group:
+        """The Zarr group, read-only; slice its arrays to read rows without the rest."""
+        with _damage(self):
+            return zarr.open_group(self.path, mode="r", zarr_format=3)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The group's attributes, from the commit, which holds a copy."""
+        return self.commit.attributes
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Where the data came from, and with what it was made (DESIGN §4)."""
+        return self.commit.provenance
+
+    def array(self, name: str) -> NDArray[Any]:
+        """One whole array; raises DamagedStoreError where it is not what the commit says."""
+        entry = self.commit.arrays[name]
+        with _damage(self):
+            found = self.group[name]
+            if not isinstance(found, zarr.Array):
+                raise KeyError(name)
+            if list(found.shape) != entry["shape"] or found.dtype.name != entry["dtype"]:
+                raise DamagedStoreError(
+                    f"{self.path}/{name} holds {found.shape} {found.dtype.name}, "
+                    f"its commit says {tuple(entry['shape'])} {entry['dtype']}",
+                    remedy="Run slidelake verify, then ingest this slide again.",
+                    slide=self.slide_id,
+                )
+            # zarr reads a missing shard as zeros, and says nothing.
+            if found.size and not self.objects.exists(f"{self.commit.attempt}/{name}/{_shard(found.ndim)}"):
+                raise DamagedStoreError(
+                    f"the data of {self.path}/{name} is gone",
+                    remedy="Run slidelake verify, then ingest this slide again.",
+                    slide=self.slide_id,
+                )
+            return np.asarray(found[...])
+
+    def to_xarray(self) -> "xarray.Dataset":
+        """The group as an xarray Dataset over dask arrays; nothing is read until computed."""
+        import xarray
+
+        with _damage(self):
+            dataset: xarray.Dataset = xarray.open_zarr(self.path, consolidated=False)
+            return dataset
+
+
+class Overview(_Committed):
+    """A slide's thumbnail, tissue mask and facts (`attributes`)."""
+
+    @cached_property
+    def thumbnail(self) -> NDArray[np.uint8]:
+        """(h, w, 3) uint8, RGB."""
+        return self.array("thumbnail")
+
+    @cached_property
+    def tissue_mask(self) -> NDArray[np.uint8]:
+        """(h, w) uint8, 1 where there is tissue; its own size, over the whole slide."""
+        return self.array("tissue_mask")
+
+
+class Grid(_Committed):
+    """Where a slide's patches lie: row n of every bag on this grid is the patch at `coords[n]`."""
+
+    def __len__(self) -> int:
+        return int(self.commit.arrays["coords"]["shape"][0])
+
+    @property
+    def checksum(self) -> str:
+        """Checksum of the coords, which each bag on this grid repeats."""
+        return self.commit.grid_checksum
+
+    @cached_property
+    def coords(self) -> NDArray[np.int32]:
+        """(N, 2) int32: level-0 pixel of each patch's top-left corner, x before y."""
+        return self.array("coords")
+
+    @cached_property
+    def columns(self) -> dict[str, NDArray[np.uint8]]:
+        """(N,) uint8 by name: `tissue` and `blur` always, others as the tissue rule gives them."""
+        return {name: self.array(name) for name in self.commit.arrays if name != "coords"}
+
+
+class Bag(_Committed):
+    """All the patch features of one slide in one space; whole in itself."""
+
+    def __len__(self) -> int:
+        return int(self.commit.arrays["features"]["shape"][0])
+
+    @property
+    def space(self) -> str:
+        return f"{self.commit.subject.grid_id}/{self.commit.subject.encoder_id}"
+
+    @property
+    def dim(self) -> int:
+        """D, the features' dimension."""
+        return int(self.commit.arrays["features"]["shape"][1])
+
+    @cached_property
+    def features(self) -> NDArray[Any]:
+        """(N, D) float16 or float32; rows with `valid` 0 are zero."""
+        return self.array("features")
+
+    @cached_property
+    def coords(self) -> NDArray[np.int32]:
+        """(N, 2) int32: level-0 pixel of each patch's top-left corner, x before y."""
+        return self.array("coords")
+
+    @cached_property
+    def valid(self) -> NDArray[np.uint8]:
+        """(N,) uint8: 0 where the patch's pixels could not be read; leave those rows out."""
+        return self.array("valid")
+
+    def to_torch(self) -> "torch.Tensor":
+        """The features as a (N, D) tensor that shares their memory."""
+        import torch
+
+        return torch.from_numpy(self.features)
+
+
+class Pooled(_Committed):
+    """What an aggregator made of a bag, with the attention it used."""
+
+    @cached_property
+    def embedding(self) -> NDArray[np.float32]:
+        """(K, E) float32."""
+        return self.array("embedding")
+
+    @cached_property
+    def scores(self) -> NDArray[np.float32] | None:
+        """(K, N) float32, attention = exp(scores - lse); None for aggregators without attention."""
+        return self.array("scores") if "scores" in self.commit.arrays else None
+
+    @cached_property
+    def lse(self) -> NDArray[np.float32] | None:
+        """(K,) float32; None for aggregators without attention."""
+        return self.array("lse") if "lse" in self.commit.arrays else None
+
+
+def _shard(ndim: int) -> str:
+    return "/".join(["c", *("0" for _ in range(ndim))])
+
+
+class _damage:  # noqa: N801 - reads as the statement it makes
+    """Turns what zarr raises about missing or broken files of committed data into DamagedStoreError."""
+
+    def __init__(self, reader: _Committed) -> None:
+        self._reader = reader
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError | ValueError | KeyError) and not isinstance(error, DamagedStoreError):
+            raise DamagedStoreError(
+                f"{self._reader.path} cannot be read ({error})",
+                remedy="Run slidelake verify, then ingest this slide again.",
+                slide=self._reader.slide_id,
+            ) from error

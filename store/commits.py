@@ -1,0 +1,101 @@
+"""Commits as they are read: one small JSON object each, by which alone readers know of data.
+
+attempts.py writes them; schemas/commit.json is their schema.
+"""
+
+import json
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from slidelake.store.layout import CommitKey, SlideState, Subject, commit_folder, states_of
+from slidelake.store.objects import Objects
+
+__all__ = ["Commit", "latest_commit", "parse_commit", "read_state"]
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit as read: its key, its parsed JSON body, and the parts of both that readers want by name."""
+
+    key: str
+    body: dict[str, Any]
+    subject: Subject
+    slide_id: str
+    epoch: int
+    generation: int
+
+    @property
+    def kind(self) -> str:
+        return self.subject.kind
+
+    @property
+    def attempt(self) -> str:
+        """Key of the folder that holds the arrays."""
+        return str(self.body["attempt"])
+
+    @property
+    def arrays(self) -> dict[str, dict[str, Any]]:
+        """Each array's shape, dtype and checksum, by its name."""
+        return dict(self.body["arrays"])
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        return dict(self.body["provenance"])
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The group's attributes, as its zarr.json holds them."""
+        return dict(self.body.get("attributes", {}))
+
+    @property
+    def grid_checksum(self) -> str:
+        """Checksum of the grid's coords (grids, bags and pooled; empty for overviews)."""
+        return str(self.body.get("grid_checksum", ""))
+
+
+def read_state(objects: Objects, slide_id: str) -> SlideState:
+    """What one slide's keys say, by one listing."""
+    keys = objects.list(commit_folder(slide_id))
+    return states_of(keys).get(slide_id, SlideState(slide_id))
+
+
+def parse_commit(key: CommitKey, data: bytes) -> Commit | None:
+    """The commit that `data` holds; None where it is none of this format (a write that was cut off)."""
+    try:
+        body = json.loads(data)
+        good = (
+            body["format"] == FORMAT
+            and isinstance(body["attempt"], str)
+            and isinstance(body["provenance"], dict)
+            and all({"shape", "dtype", "checksum"} <= each.keys() for each in body["arrays"].values())
+            and (key.subject.kind == "overview" or isinstance(body["grid_checksum"], str))
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return Commit(key.key, body, key.subject, key.slide_id, key.epoch, key.generation) if good else None
+
+
+def latest_commit(objects: Objects, state: SlideState, subject: Subject) -> Commit | None:
+    """The latest commit of a subject that can be read; None where there is none.
+
+    One that does not parse is passed over: where the file system has no hard links it may be a write in
+    progress, or one that was cut off, which is void after 60 s. `verify` reports it.
+    """
+    newest = state.keys.get(subject)
+    if newest is None:
+        return None
+    for generation in range(newest.generation, 0, -1):
+        key = CommitKey(state.slide_id, state.epoch, subject, generation)
+        try:
+            commit = parse_commit(key, objects.read(key.key))
+        except FileNotFoundError:
+            continue
+        if commit is not None:
+            return commit
+        log.warning("a commit does not parse", extra={"slide_id": state.slide_id, "key": key.key})
+    return None

@@ -1,0 +1,334 @@
+"""The store as one object: what is in it, reading it, and the writers."""
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slidelake.errors import AlreadyCommittedError, GridMismatchError, UsageError
+from slidelake.store.attempts import Attempt
+from slidelake.store.bag import Bag, Grid, Overview, Pooled
+from slidelake.store.bag_writer import BagWriter, finite
+from slidelake.store.checksums import checksum
+from slidelake.store.commits import FORMAT, Commit, latest_commit, read_state
+from slidelake.store.ids import require_slug, split_space
+from slidelake.store.info import DEFAULT_TISSUE_RULE, StoreInfo, create_info, not_found, read_info
+from slidelake.store.layout import COMMITS, SlideState, Subject, closed_key, states_of
+from slidelake.store.metadata import Metadata
+from slidelake.store.names import SlideNames, match_space, no_slide
+from slidelake.store.objects import Objects
+from slidelake.store.quarantine import Quarantine
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FeatureStore"]
+
+
+class FeatureStore:
+    """A store, opened. Slides are known by their commits; nothing is kept in memory that another writer
+    could change, but for the spelling of slide ids."""
+
+    def __init__(self, objects: Objects, info: StoreInfo) -> None:
+        self.objects = objects
+        self.info = info
+        self.url = objects.url
+        self.metadata = Metadata(objects)
+        self.quarantine = Quarantine(objects)
+        self._names = SlideNames(objects)
+
+    @classmethod
+    def open(
+        cls,
+        url: str | os.PathLike[str],
+        *,
+        create: bool = False,
+        tissue_rule: str = DEFAULT_TISSUE_RULE,
+    ) -> "FeatureStore":
+        """Opens the store at a folder or fsspec URL; with `create`, makes it where there is none.
+
+        `tissue_rule` (rule and version) is what a new store's grid ids need not name. Raises NotAStoreError,
+        StoreVersionError, StoreNotWritableError, DamagedStoreError.
+        """
+        objects = Objects(url)
+        info = read_info(objects)
+        if info is None:
+            if not create:
+                raise not_found(objects)
+            info = create_info(objects, tissue_rule)
+        return cls(objects, info)
+
+    def __repr__(self) -> str:
+        return f"FeatureStore({self.url!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FeatureStore, (self.objects, self.info)
+
+    # What is there
+
+    def states(self) -> dict[str, SlideState]:
+        """The state of every slide that ever had a commit, by one listing of the keys."""
+        return states_of(self.objects.list(COMMITS))
+
+    def slide_ids(self) -> list[str]:
+        """The slides that have a live commit, sorted."""
+        return [slide_id for slide_id, state in self.states().items() if state.keys]
+
+    def state(self, slide_id: str) -> SlideState:
+        """What one slide's keys say; an id that differs from a committed one only in case is that one."""
+        require_slug(slide_id, "slide_id")
+        state = read_state(self.objects, slide_id)
+        if state.keys or state.epoch > 1:
+            return state
+        known = self._names.spelling(slide_id)
+        return state if known in (None, slide_id) else read_state(self.objects, known or slide_id)
+
+    def commit(
+        self, slide_id: str, kind: str, grid_id: str = "", encoder_id: str = "", aggregator_id: str = ""
+    ) -> Commit | None:
+        """The latest live commit of one kind; None where there is none."""
+        return latest_commit(
+            self.objects, self.state(slide_id), Subject(kind, grid_id, encoder_id, aggregator_id)
+        )
+
+    def spaces(self) -> dict[str, int]:
+        """Each space that has bags, `grid_id/encoder_id`, and on how many slides; sorted."""
+        counts: dict[str, int] = {}
+        for state in self.states().values():
+            for space in _spaces_of(state):
+                counts[space] = counts.get(space, 0) + 1
+        return dict(sorted(counts.items()))
+
+    def resolve_space(self, name: str | None = None) -> str:
+        """A space's full name for what people type: full, `grid/encoder`, the encoder's name alone, or None
+        where there is only one. Raises UnknownSpaceError, which lists those that fit."""
+        return match_space(name, list(self.spaces()))
+
+    # Reading
+
+    def overview(self, slide_id: str) -> Overview:
+        """The slide's thumbnail, tissue mask and facts; raises UnknownSlideError."""
+        return Overview(self.objects, self._need(slide_id, Subject("overview")))
+
+    def grid(self, slide_id: str, grid_id: str) -> Grid:
+        """Where the slide's patches lie under one grid; raises UnknownSlideError."""
+        return Grid(self.objects, self._need(slide_id, Subject("grid", grid_id)))
+
+    def bag(self, slide_id: str, space: str | None = None) -> Bag:
+        """The slide's features in one space; raises UnknownSlideError, UnknownSpaceError."""
+        state = self.state(slide_id)
+        if not state.keys:
+            raise no_slide(self.url, slide_id, "", self.slide_ids())
+        grid_id, encoder_id = split_space(match_space(space, _spaces_of(state), slide_id))
+        return Bag(self.objects, self._need(slide_id, Subject("bag", grid_id, encoder_id), state))
+
+    def pooled(self, slide_id: str, space: str | None, aggregator: str) -> Pooled:
+        """What one aggregator (its id, or its name alone) made of a bag; raises as `bag`."""
+        state = self.state(slide_id)
+        if not state.keys:
+            raise no_slide(self.url, slide_id, "", self.slide_ids())
+        grid_id, encoder_id = split_space(match_space(space, _spaces_of(state), slide_id))
+        there = [s.aggregator_id for s in state.keys if s[:3] == ("pooled", grid_id, encoder_id)]
+        fitting = [each for each in there if aggregator in (each, each.rpartition(".")[0])]
+        wanted = fitting[0] if len(fitting) == 1 else aggregator
+        return Pooled(
+            self.objects, self._need(slide_id, Subject("pooled", grid_id, encoder_id, wanted), state)
+        )
+
+    def catalog(self) -> "pd.DataFrame":
+        """The table of slides: slide_id, patient_id, uri, mpp, width, height, spaces, n_patches, metadata."""
+        from slidelake.store.catalog import read_catalog
+
+        return read_catalog(self)
+
+    # Writing
+
+    def put_overview(
+        self,
+        slide_id: str,
+        *,
+        thumbnail: NDArray[np.uint8],
+        tissue_mask: NDArray[np.uint8],
+        attributes: Mapping[str, Any],
+        provenance: Mapping[str, Any],
+    ) -> Commit:
+        """Commits (h, w, 3) uint8 RGB and a (h, w) uint8 mask of 0 and 1. One that is there already stands:
+        within an epoch the source is the same."""
+        if thumbnail.ndim != 3 or thumbnail.shape[2] != 3 or thumbnail.dtype != np.uint8:
+            raise _misshapen(slide_id, "thumbnail", thumbnail, "(h, w, 3) uint8")
+        if tissue_mask.ndim != 2 or tissue_mask.dtype.kind not in "bu":
+            raise _misshapen(slide_id, "tissue mask", tissue_mask, "(h, w) uint8")
+        state = self._state_to_write(slide_id)
+        there = latest_commit(self.objects, state, Subject("overview"))
+        if there is not None:
+            return there
+        with Attempt(self.objects, state, Subject("overview")) as attempt:
+            attempt.put("thumbnail", thumbnail, ("y", "x", "channel"))
+            # The mask has a size of its own; xarray wants other names for other sizes.
+            attempt.put("tissue_mask", tissue_mask.astype(np.uint8), ("mask_y", "mask_x"))
+            try:
+                return attempt.commit(attributes=attributes, provenance=provenance)
+            except AlreadyCommittedError:
+                return self._need(slide_id, Subject("overview"))
+
+    def put_grid(
+        self,
+        slide_id: str,
+        grid_id: str,
+        *,
+        coords: NDArray[Any],
+        columns: Mapping[str, NDArray[np.uint8]],
+        attributes: Mapping[str, Any],
+        provenance: Mapping[str, Any],
+    ) -> Grid:
+        """Commits (N, 2) int32 coords and (N,) uint8 columns; returns the committed grid, which is another
+        writer's where that was first: grids are never made again within an epoch."""
+        subject = Subject("grid", require_slug(grid_id, "grid_id"))
+        array = np.asarray(coords)
+        if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu":
+            raise _misshapen(slide_id, "coords", array, "(N, 2) int32")
+        whole = array.astype(np.int32)
+        if not np.array_equal(whole, array):
+            raise _misshapen(slide_id, "coords", array, "values within int32")
+        for name, column in columns.items():
+            if name == "coords" or require_slug(name, "column") != name or column.shape != (len(whole),):
+                raise _misshapen(slide_id, f"column {name}", column, f"({len(whole)},) uint8")
+            if column.dtype != np.uint8:
+                raise _misshapen(slide_id, f"column {name}", column, "uint8")
+        state = self._state_to_write(slide_id)
+        there = latest_commit(self.objects, state, subject)
+        if there is not None:
+            return Grid(self.objects, there)
+        with Attempt(self.objects, state, subject) as attempt:
+            attempt.put("coords", whole, ("patch", "xy"))
+            for name, column in columns.items():
+                attempt.put(name, column, ("patch",))
+            try:
+                commit = attempt.commit(
+                    attributes=attributes, provenance=provenance, grid_checksum=checksum(whole)
+                )
+            except AlreadyCommittedError:
+                return self.grid(slide_id, grid_id)
+        return Grid(self.objects, commit)
+
+    def bag_writer(
+        self,
+        slide_id: str,
+        grid_id: str,
+        encoder_id: str,
+        *,
+        dim: int,
+        dtype: str = "float16",
+        attributes: Mapping[str, Any] | None = None,
+    ) -> BagWriter:
+        """A writer for (N, dim) features on a committed grid, the next generation where a bag is there.
+
+        Raises GridMismatchError where the grid is not committed.
+        """
+        state = self._state_to_write(slide_id)
+        grid = latest_commit(self.objects, state, Subject("grid", grid_id))
+        if grid is None:
+            raise GridMismatchError(
+                f"the grid {grid_id} of this slide is not committed",
+                remedy="Commit it with put_grid first: rows agree with its coords.",
+                slide=slide_id,
+            )
+        require_slug(encoder_id, "encoder_id")
+        return BagWriter(
+            self.objects,
+            state,
+            Grid(self.objects, grid),
+            encoder_id,
+            dim=dim,
+            dtype=dtype,
+            attributes=attributes,
+        )
+
+    def put_pooled(
+        self,
+        slide_id: str,
+        space: str,
+        aggregator_id: str,
+        *,
+        embedding: NDArray[Any],
+        scores: NDArray[Any] | None = None,
+        lse: NDArray[Any] | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        provenance: Mapping[str, Any],
+    ) -> Commit:
+        """Commits a (K, E) embedding and, with attention, (K, N) scores and (K,) lse, all as float32.
+
+        Scores and lse may be -inf (rows left out, empty bags). Raises NotFiniteError for the embedding,
+        AlreadyCommittedError where another writer was first.
+        """
+        grid_id, encoder_id = split_space(space)
+        subject = Subject("pooled", grid_id, encoder_id, require_slug(aggregator_id, "aggregator_id"))
+        if embedding.ndim != 2:
+            raise _misshapen(slide_id, "embedding", embedding, "(K, E)")
+        branches = len(embedding)
+        if (scores is None) != (lse is None):
+            raise UsageError("scores and lse go together", remedy="Give both or neither.", slide=slide_id)
+        state = self._state_to_write(slide_id)
+        bag = self._need(slide_id, Subject("bag", grid_id, encoder_id), state)
+        rows = bag.arrays["features"]["shape"][0]
+        with Attempt(self.objects, state, subject) as attempt:
+            attempt.put("embedding", finite(embedding, np.dtype("float32"), slide_id), ("branch", "feature"))
+            if scores is not None and lse is not None:
+                if scores.shape != (branches, rows):
+                    raise _misshapen(slide_id, "scores", scores, f"({branches}, {rows})")
+                if lse.shape != (branches,):
+                    raise _misshapen(slide_id, "lse", lse, f"({branches},)")
+                attempt.put("scores", scores.astype(np.float32), ("branch", "patch"), axis=1)
+                attempt.put("lse", lse.astype(np.float32), ("branch",))
+            return attempt.commit(
+                attributes=attributes or {}, provenance=provenance, grid_checksum=bag.grid_checksum
+            )
+
+    def close_epoch(self, slide_id: str) -> None:
+        """Ends the slide's open epoch: all in it is dead, what a late writer adds too. The next commit opens
+        the next epoch. Nothing happens where nothing is committed."""
+        state = self.state(slide_id)
+        if not state.keys:
+            return
+        body = {"format": FORMAT, "closed": datetime.now(UTC).isoformat(timespec="microseconds")}
+        self.objects.put_if_absent(closed_key(state.slide_id, state.epoch), json.dumps(body).encode())
+
+    def put_run(self, run_id: str, report: Mapping[str, Any]) -> None:
+        """Keeps what a run was asked and did; raises AlreadyCommittedError for a run_id that is there."""
+        key = f"runs/{require_slug(run_id, 'run_id')}.json"
+        data = json.dumps({**report, "run_id": run_id}, indent=1, allow_nan=False).encode()
+        if not self.objects.put_if_absent(key, data):
+            raise AlreadyCommittedError(
+                f"the run {run_id} has a report already", remedy="Give each run an id of its own."
+            )
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Every run's report, by run_id."""
+        return [self.objects.read_json(key) for key in self.objects.list("runs")]
+
+    def _need(self, slide_id: str, subject: Subject, state: SlideState | None = None) -> Commit:
+        state = state or self.state(slide_id)
+        commit = latest_commit(self.objects, state, subject)
+        if commit is None:
+            what = " ".join([subject.kind, "/".join(subject.ids)]).strip()
+            raise no_slide(self.url, slide_id, what, [] if state.keys else self.slide_ids())
+        return commit
+
+    def _state_to_write(self, slide_id: str) -> SlideState:
+        require_slug(slide_id, "slide_id")
+        state = read_state(self.objects, slide_id)
+        if not state.keys:
+            self._names.claim(slide_id)
+        return state
+
+
+def _spaces_of(state: SlideState) -> list[str]:
+    return sorted(f"{s.grid_id}/{s.encoder_id}" for s in state.keys if s.kind == "bag")
+
+
+def _misshapen(slide_id: str, what: str, array: NDArray[Any], wanted: str) -> UsageError:
+    return UsageError(f"the {what} is {array.shape} {array.dtype}", remedy=f"Give {wanted}.", slide=slide_id)

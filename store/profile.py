@@ -1,0 +1,113 @@
+"""The default profile of an array: one shard, inner chunks of 1,024 rows, no codec (FORMAT.md, "Arrays").
+
+Such a file is the rows end to end, zeros up to a whole chunk, then the index: any Zarr v3 reader reads it,
+and it can be read straight into a buffer or mapped. STORE.md's measurements led to it.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from slidelake.errors import UsageError
+
+__all__ = ["ArrayProfile", "chunk_rows"]
+
+#: Rows of an inner chunk; small arrays take the smaller one, as the last chunk is stored whole.
+ROWS, ROWS_SMALL, SMALL = 1024, 256, 8192
+
+_NAMES = {"float16": "<f2", "float32": "<f4", "int32": "<i4", "uint8": "|u1"}
+_LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
+
+
+def chunk_rows(rows: int) -> int:
+    """Rows of an inner chunk: 1,024, or 256 where an array has fewer than 8,192, never more than it has."""
+    return max(1, min(ROWS if rows >= SMALL else ROWS_SMALL, rows))
+
+
+@dataclass(frozen=True)
+class ArrayProfile:
+    """One array's shape, dtype name, dimension names and the axis along which it is cut into chunks."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    dimensions: tuple[str, ...]
+    axis: int = 0
+
+    def __post_init__(self) -> None:
+        if self.dtype not in _NAMES:
+            raise UsageError(
+                f"arrays of {self.dtype} are not stored", remedy=f"Use one of {', '.join(_NAMES)}."
+            )
+        if len(self.dimensions) != len(self.shape):
+            raise UsageError(
+                f"an array of shape {self.shape} cannot have the dimensions {self.dimensions}",
+                remedy="Name each dimension once.",
+            )
+
+    @property
+    def rows(self) -> int:
+        return self.shape[self.axis]
+
+    @property
+    def chunk(self) -> tuple[int, ...]:
+        """Shape of an inner chunk: whole but for the cut axis."""
+        return tuple(chunk_rows(n) if axis == self.axis else max(1, n) for axis, n in enumerate(self.shape))
+
+    @property
+    def chunks(self) -> int:
+        """How many inner chunks the shard has."""
+        return -(-self.rows // self.chunk[self.axis])
+
+    @property
+    def numpy_dtype(self) -> np.dtype[Any]:
+        """The stored dtype, little-endian."""
+        return np.dtype(_NAMES[self.dtype])
+
+    @property
+    def chunk_bytes(self) -> int:
+        return int(np.prod(self.chunk, dtype=np.int64)) * self.numpy_dtype.itemsize
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row along the first axis."""
+        return int(np.prod(self.shape[1:], dtype=np.int64)) * self.numpy_dtype.itemsize
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of the shard's file: chunks, 16 bytes of index each, 4 of crc32c; 0: no file."""
+        return self.chunks * (self.chunk_bytes + 16) + 4 if 0 not in self.shape else 0
+
+    @property
+    def shard_name(self) -> str:
+        """The shard's place below the array's folder: `c/0/0` for two dimensions."""
+        return "/".join(["c", *("0" for _ in self.shape)])
+
+    def metadata(self) -> dict[str, Any]:
+        """The array's zarr.json, as zarr-python writes it."""
+        bytes_codec = {"name": "bytes"} if self.numpy_dtype.itemsize == 1 else _LITTLE
+        shard = list(self.chunk)
+        shard[self.axis] *= max(1, self.chunks)
+        return {
+            "shape": list(self.shape),
+            "data_type": self.dtype,
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": shard}},
+            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+            "fill_value": 0.0 if self.dtype.startswith("float") else 0,
+            "codecs": [
+                {
+                    "name": "sharding_indexed",
+                    "configuration": {
+                        "chunk_shape": list(self.chunk),
+                        "codecs": [bytes_codec],
+                        "index_codecs": [_LITTLE, {"name": "crc32c"}],
+                        "index_location": "end",
+                    },
+                }
+            ],
+            "attributes": {},
+            "dimension_names": list(self.dimensions),
+            "zarr_format": 3,
+            "node_type": "array",
+            "storage_transformers": [],
+        }
