@@ -39,8 +39,8 @@ class Hit:
 class Query:
     """What was asked. `kind` is "patch", "image", "vector" or "slide"; `x`, `y` are the query patch's corner.
 
-    `pixels` is the image that was encoded, uint8 (px, px, 3), for an image query; `notes` say what was
-    assumed.
+    `exact` says whether every candidate was looked at. `pixels` is the image that was encoded, uint8 (px, px,
+    3), for an image query; `notes` say what was assumed.
     """
 
     kind: str

@@ -9,7 +9,7 @@ machine.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,8 +87,10 @@ def find(store: FeatureStore, connection: Connection, request: Request) -> Hits:
     IndexMissingError when the index or this table of it is not there, QueryError for a vector of another
     dimension, FilterError for a filter on no column.
     """
-    collection, query = request.collection, request.query
+    collection = request.collection
     table, slides = _open(store, connection, collection)
+    query = replace(request.query, exact=request.query.exact or not has_vector_index(table))
+    request = replace(request, query=query)
     columns = declared_columns(slides.schema, patches=not collection.aggregator)
     slide_filter, patch_filter = request.where.split(columns)
     rows = _slide_rows(slides, collection.table)
@@ -214,7 +216,7 @@ class _Candidates:
 def _nearest(table: Any, request: Request, condition: Expr | None, allowed: dict[str, Any]) -> _Candidates:
     """Candidates that surely hold the k nearest (exact), or probably (approximate), with true scores."""
     k = request.query.k
-    exact = request.query.exact or not has_vector_index(table)
+    exact = request.query.exact
     fetch = k + _SPARE
     while True:
         found = _candidates(table, request, condition, allowed, fetch, exact=exact)
@@ -284,7 +286,7 @@ def _candidates(
 
 def _matrix(column: Any) -> np.ndarray:
     chunk = column.combine_chunks()
-    matrix: np.ndarray = np.asarray(chunk.flatten()).reshape(len(chunk), -1)
+    matrix: np.ndarray = np.asarray(chunk.flatten()).reshape(len(chunk), column.type.list_size)
     return matrix
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from slidelake.index.live import Version
-from slidelake.index.tables import SLIDES, facts, metadata_fields, slides_schema
+from slidelake.index.tables import OWN_COLUMNS, SLIDES, facts, metadata_fields, slides_schema
 
 if TYPE_CHECKING:
     from slidelake.index.cohort import Cohort
@@ -44,11 +44,14 @@ class SlidesTable:
 
     def follow_metadata(self) -> int:
         """Make the rows' metadata the cohort's (one rewrite if columns changed); how many slides' did."""
-        changed = {}
+        changed: dict[str, Row] = {}
+        relabelled: set[str] = set()
         for key, row in self.rows.items():
-            fresh = self.row({name: row[name] for name in row if name in self._schema.names[:12]})
+            fresh = self.row({name: row[name] for name in OWN_COLUMNS})
             if fresh != row:
                 changed[key] = fresh
+                if any(fresh.get(name) != row.get(name) for name in fresh.keys() | row.keys()):
+                    relabelled.add(row["slide_id"])
         same_columns = (
             self._table is not None
             and self._table.schema.remove_metadata().equals(self._schema.remove_metadata())
@@ -59,7 +62,7 @@ class SlidesTable:
             self._rewrite()
         elif changed:
             self.put(list(changed.values()))
-        return len({row["slide_id"] for row in changed.values()})
+        return len(relabelled)
 
     def of(self, table: str) -> dict[str, Row]:
         """The rows of one vector table, by slide."""

@@ -25,6 +25,7 @@ from slidelake.index.filters import Column
 
 __all__ = [
     "METRIC",
+    "OWN_COLUMNS",
     "SCHEMA_VERSION",
     "SLIDES",
     "Collection",
@@ -55,7 +56,9 @@ _SLIDES_FIXED = (
     pa.field("patient_id", pa.string(), nullable=False),
     pa.field("commit_patient_id", pa.string(), nullable=False),
 )
-_RESERVED = frozenset(field.name for field in _SLIDES_FIXED) | {"row", "x", "y", "vector", "tissue", "blur"}
+#: The columns of `slides` that are not the cohort's.
+OWN_COLUMNS = tuple(field.name for field in _SLIDES_FIXED)
+_RESERVED = frozenset(OWN_COLUMNS) | {"row", "x", "y", "vector", "tissue", "blur"}
 _PATCH_COLUMNS = {"row": "integer", "x": "integer", "y": "integer", "tissue": "integer", "blur": "integer"}
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
