@@ -59,9 +59,10 @@ def draw_contact_sheet(rows: Sequence[Row], store: "FeatureStore", space: str, p
             _paste(sheet, pixels.patch(row.slide_id, row.x, row.y).image, left, top, INK)
             for place, hit in enumerate(row.hits):
                 at = left + (place + 1) * (TILE + GAP) + GAP
-                found = row.classes.get((hit.slide_id, hit.x, hit.y), "")
+                x, y = int(hit.x or 0), int(hit.y or 0)
+                found = row.classes.get((hit.slide_id, x, y), "")
                 frame = PALE if not wanted else AGREES if found == wanted else DIFFERS
-                _paste(sheet, pixels.patch(hit.slide_id, hit.x, hit.y).image, at, top, frame)
+                _paste(sheet, pixels.patch(hit.slide_id, x, y).image, at, top, frame)
                 pen.text((at, top + TILE + 3), f"{hit.score:.3f}  {hit.slide_id}", INK, font=small)
                 pen.text((at, top + TILE + 17), found or hit.patient_id, PALE, font=small)
     sheet.save(path)
