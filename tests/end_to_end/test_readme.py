@@ -105,7 +105,7 @@ def test_a_session_in_which_all_is_well(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ("```console\n$ slidelake no-such-command\n```", r"README\.md:2: slidelake no-such-command\nexit 2"),
+        ("```console\n$ slidelake no-such-command\n```", r"README\.md:2: slidelake no-such-command\s+exit 2"),
         ("```console\n$ rm -rf lake\n```", r"README\.md:2: no test knows"),
         (
             "\n```python\nimport slidelake\nslidelake.nothing\n```",
