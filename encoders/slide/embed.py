@@ -10,7 +10,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from slidelake import __version__
+from slidelake._version import __version__
 from slidelake.encoders.slide.base import Block, SlideEncoder
 from slidelake.encoders.slide.registry import create_aggregator
 from slidelake.errors import (
