@@ -4,13 +4,13 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from slidelake._version import __version__
 from slidelake.encoders.slide.base import Block, SlideEncoder
 from slidelake.encoders.slide.registry import create_aggregator
 from slidelake.errors import (
@@ -117,8 +117,7 @@ def _embed_slide(store: "FeatureStore", slide_id: str, space: str, encoder: Slid
             provenance={
                 "aggregator": encoder.spec.fingerprint(),
                 "bag": bag.commit.attempt,
-                # By name: the root package lazily gives the facade, and importing it would tie this part to services.
-                "slidelake_version": import_module("slidelake").__version__,
+                "slidelake_version": __version__,
                 "time": datetime.now(UTC).isoformat(timespec="seconds"),
             },
         )

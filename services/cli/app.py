@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from slidelake import __version__
+from slidelake._version import __version__
 from slidelake.services.cli import (
     demo,
     doctor,
