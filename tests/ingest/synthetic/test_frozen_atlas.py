@@ -2,7 +2,8 @@
 
 The checksum rests on: float64 arithmetic without fused operations or libm (see noise.py), Philox and
 `Generator.random`/`permutation` of numpy, libjpeg-turbo's integer DCT in encoder (imagecodecs) and decoder
-(OpenSlide), whose SIMD and plain code agree bit for bit. If it fails after an upgrade, find out which of
+(OpenSlide), whose SIMD and plain code agree bit for bit. It was checked with code for the oldest x86-64
+(`NUMBA_CPU_NAME=x86-64 JSIMD_FORCENONE=1 NPY_DISABLE_CPU_FEATURES="AVX512F AVX2 FMA3 …"`) too. If it fails after an upgrade, find out which of
 these moved; do not replace the number, for every published figure was measured on these pixels.
 """
 
