@@ -2,9 +2,10 @@
 
 The checksum rests on: float64 arithmetic without fused operations or libm (see noise.py), Philox and
 `Generator.random`/`permutation` of numpy, libjpeg-turbo's integer DCT in encoder (imagecodecs) and decoder
-(OpenSlide), whose SIMD and plain code agree bit for bit. It was checked with code for the oldest x86-64
-(`NUMBA_CPU_NAME=x86-64 JSIMD_FORCENONE=1 NPY_DISABLE_CPU_FEATURES="AVX512F AVX2 FMA3 …"`) too. If it fails after an upgrade, find out which of
-these moved; do not replace the number, for every published figure was measured on these pixels.
+(OpenSlide), whose SIMD and plain code agree bit for bit. It holds with code for the oldest x86-64 too:
+`NUMBA_CPU_NAME=x86-64 NUMBA_CPU_FEATURES= JSIMD_FORCENONE=1` and numpy without AVX2, AVX-512 and FMA
+(`NPY_DISABLE_CPU_FEATURES`). If it fails after an upgrade, find out which of these moved; do not replace
+the number, for every published figure was measured on these pixels.
 """
 
 import csv
