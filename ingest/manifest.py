@@ -21,13 +21,15 @@ _OWN = ("uri", "slide_id", "patient_id", "mpp")
 
 @dataclass(frozen=True)
 class ManifestRow:
-    """One slide as the manifest tells of it; empty where it does not."""
+    """One slide as the manifest tells of it, empty where it does not; `root` and `stem` as in Found."""
 
     uri: str
     slide_id: str = ""
     patient_id: str = ""
     mpp: float | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    root: str = ""
+    stem: str = ""
 
 
 def read_manifest(path: str | Path) -> list[ManifestRow]:

@@ -6,7 +6,6 @@ from pathlib import PurePosixPath
 from slidelake.errors import DuplicateSlideError, UsageError
 from slidelake.ingest.local_copy import is_remote, local_path
 from slidelake.ingest.manifest import ManifestRow
-from slidelake.ingest.sources import Found
 from slidelake.store import slide_id_of, slug
 
 __all__ = ["Namer", "PatientRule"]
@@ -25,7 +24,7 @@ class Namer:
 
     def name(self, row: ManifestRow) -> str:
         """The slide_id of a row. Raises DuplicateSlideError."""
-        slide_id = slug(row.slide_id) if row.slide_id else self._from_uri(row.uri)
+        slide_id = slug(row.slide_id) if row.slide_id else self._from_uri(row.uri, row.root)
         holder = self._holders.setdefault(slide_id.lower(), row.uri)
         if holder != row.uri:
             raise DuplicateSlideError(
@@ -40,12 +39,12 @@ class Namer:
         """The name given to a row; None where it was refused one."""
         return self._names.get(row.uri)
 
-    def _from_uri(self, uri: str) -> str:
+    def _from_uri(self, uri: str, found_under: str) -> str:
         if self._id_from == "stem":
             path = PurePosixPath(uri)
             # A DICOM slide is a folder of instances: their file names are numbers.
             return slide_id_of(str(path.parent) if path.suffix.lower() == ".dcm" else uri)
-        root = self._root or (uri.root if isinstance(uri, Found) else str(PurePosixPath(uri).parent))
+        root = self._root or found_under or str(PurePosixPath(uri).parent)
         plain = uri.split("://", 1)[1] if is_remote(uri) else local_path(uri)
         try:
             relative = PurePosixPath(plain).relative_to(root)

@@ -267,10 +267,8 @@ def _decoded(
                 pixels[i] = read_patch(reader, places.attributes, int(x), int(y))
             except DamagedSlideError as exc:
                 valid[i] = False
-                log.warning(
-                    "patch not readable",
-                    extra={"slide": reader.uri, "x": int(x), "y": int(y), "why": str(exc)},
-                )
+                place = {"slide": reader.uri, "x": int(x), "y": int(y)}
+                log.warning("patch not readable", extra={**place, "why": exc.problem})
                 continue
             if measured is not None:
                 measured[first + i] = blur(pixels[i])

@@ -61,15 +61,15 @@ def area_average(
 
 @numba.njit(nogil=True, cache=True)
 def _taps(start: float, step: float, count: int, size: int) -> Any:
-    longest = int(math.ceil(step)) + 2
+    longest = math.ceil(step) + 2
     first = np.empty(count, np.int64)
     number = np.empty(count, np.int64)
     weights = np.zeros((count, longest), np.float32)
     for i in range(count):
         low = min(max(start + i * step, 0.0), float(size))
         high = min(max(start + (i + 1) * step, 0.0), float(size))
-        begin = min(int(math.floor(low)), size - 1)
-        end = max(begin + 1, min(int(math.ceil(high)), size))
+        begin = min(math.floor(low), size - 1)
+        end = max(begin + 1, min(math.ceil(high), size))
         first[i] = begin
         number[i] = min(end - begin, longest)
         total = 0.0

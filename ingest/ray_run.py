@@ -72,7 +72,7 @@ def run_on_ray(
 
     with _cluster(ray, workers):
         # One slide at a time an actor; on a machine with GPUs each takes one, or its share of one.
-        gpus = ray.cluster_resources().get("GPU", 0.0)
+        gpus = _resources(ray).get("GPU", 0.0)
         resources = {"num_cpus": 1, "num_gpus": min(1.0, gpus / workers)}
         actor = ray.remote(max_restarts=0, max_task_retries=0, **resources)(_Worker)
         _feed(
@@ -127,6 +127,10 @@ def _lost(task: SlideTask) -> WorkerLostError:
         remedy="Look at the machine's memory; try this slide alone with --workers 0.",
         slide=task.slide_id,
     )
+
+
+def _resources(ray: Any) -> dict[str, float]:
+    return dict(ray.cluster_resources())
 
 
 @contextmanager

@@ -233,7 +233,7 @@ def _rows(sources: Sequence[str], manifest: str | None) -> list[ManifestRow]:
         )
     rows = {row.uri: row for row in (read_manifest(manifest) if manifest else [])}
     for found in find_slides(sources):
-        rows.setdefault(str(found), ManifestRow(uri=found))
+        rows.setdefault(found.uri, ManifestRow(uri=found.uri, root=found.root))
     return [rows[uri] for uri in sorted(rows)]
 
 

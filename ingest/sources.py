@@ -6,6 +6,7 @@ Companions of MIRAX slides are not slides; a folder of DICOM files is one slide 
 import glob
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import openslide
@@ -34,15 +35,14 @@ SUFFIXES = frozenset(
 _WILD = frozenset("*?[")
 
 
-class Found(str):
-    """A slide's URI; `root` is the fixed part of what it was found by, which `--id-from path` leaves out."""
+@dataclass(frozen=True)
+class Found:
+    """A slide's URI; the fixed part of what it was found by, which `--id-from path` leaves out; and what it is
+    called where that is not its file's stem (DICOM: after its folder)."""
 
+    uri: str
     root: str
-
-    def __new__(cls, uri: str, root: str) -> "Found":
-        self = super().__new__(cls, uri)
-        self.root = root
-        return self
+    stem: str = ""
 
 
 def find_slides(sources: Iterable[str]) -> list[Found]:
@@ -50,7 +50,7 @@ def find_slides(sources: Iterable[str]) -> list[Found]:
     found: dict[str, Found] = {}
     for source in sources:
         for each in _remote(source) if is_remote(source) else _local(local_path(source)):
-            found.setdefault(str(each), each)
+            found.setdefault(each.uri, each)
     return [found[uri] for uri in sorted(found)]
 
 
@@ -89,9 +89,12 @@ def _slides_among(files: Iterable[Path], root: str) -> Iterable[Found]:
             dicom.setdefault(file.parent, []).append(file)
         elif suffix in SUFFIXES:
             yield Found(str(file.resolve()), root)
-    for group in dicom.values():
-        for first in _one_a_series(group):
-            yield Found(str(first.resolve()), root)
+    for folder, group in dicom.items():
+        series = _one_a_series(group)
+        for first in series:
+            # Several series in one folder: the folder's name would name them all.
+            stem = folder.resolve().name if len(series) == 1 else first.stem
+            yield Found(str(first.resolve()), root, stem)
 
 
 def _one_a_series(files: list[Path]) -> list[Path]:

@@ -51,8 +51,8 @@ def check_structure(path: str, uri: str) -> None:
 
 
 def _not_brightfield(tiff: tifffile.TiffFile, page: tifffile.TiffPage, uri: str) -> SlideError | None:
-    bits = page.bitspersample
-    depth = max(bits) if isinstance(bits, tuple) else int(bits)
+    # A tuple where the channels differ; tifffile's annotation says int.
+    depth = int(np.max(page.bitspersample))
     if tiff.is_qpi or "fluor" in str(page.description)[:100_000].lower():
         return FluorescenceError(
             "it is a multi-channel fluorescence image, not a brightfield slide",

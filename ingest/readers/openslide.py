@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 import openslide
 from numpy.typing import NDArray
+from PIL import Image
 
 from slidelake.errors import DamagedSlideError, SlideError, UnreadableSlideError, UnsupportedSlideError
 from slidelake.ingest.local_copy import LocalCopy
@@ -157,7 +158,7 @@ class OpenSlideReader:
         self.close()
 
 
-def _on_white(image: "openslide.Image.Image") -> NDArray[np.uint8]:
+def _on_white(image: Image.Image) -> NDArray[np.uint8]:
     """RGBA to RGB, as if it lay on white: what was not scanned is background, not black."""
     rgba = np.asarray(image)
     rgb = np.ascontiguousarray(rgba[..., :3])
