@@ -24,7 +24,7 @@ class Namer:
 
     def name(self, row: ManifestRow) -> str:
         """The slide_id of a row. Raises DuplicateSlideError."""
-        slide_id = slug(row.slide_id) if row.slide_id else self._from_uri(row.uri, row.root)
+        slide_id = slug(row.slide_id) if row.slide_id else self._from_uri(row.uri, row.root, row.stem)
         holder = self._holders.setdefault(slide_id.lower(), row.uri)
         if holder != row.uri:
             raise DuplicateSlideError(
@@ -39,8 +39,10 @@ class Namer:
         """The name given to a row; None where it was refused one."""
         return self._names.get(row.uri)
 
-    def _from_uri(self, uri: str, found_under: str) -> str:
+    def _from_uri(self, uri: str, found_under: str, stem: str) -> str:
         if self._id_from == "stem":
+            if stem:
+                return slug(stem)
             path = PurePosixPath(uri)
             # A DICOM slide is a folder of instances: their file names are numbers.
             return slide_id_of(str(path.parent) if path.suffix.lower() == ".dcm" else uri)
@@ -50,12 +52,9 @@ class Namer:
             relative = PurePosixPath(plain).relative_to(root)
         except ValueError as exc:
             raise UsageError(f"{uri} does not lie below {root}", remedy="Pass another --root.") from exc
-        stem = (
-            str(relative.parent / slide_id_of(relative.name))
-            if str(relative.parent) != "."
-            else slide_id_of(uri)
-        )
-        return slug(stem.replace("/", "__"))
+        name = slide_id_of(relative.name)
+        folder = str(relative.parent)
+        return slug((name if folder == "." else f"{folder}/{name}").replace("/", "__"))
 
 
 class PatientRule:

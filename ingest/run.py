@@ -180,7 +180,7 @@ class _Run:
         self.add(result)
 
     def quarantine(self, task: SlideTask, error: SlideError) -> None:
-        log.warning(
+        log.info(
             "slide refused", extra={"slide_id": task.slide_id, "reason": error.reason, "why": error.problem}
         )
         outcome = SlideOutcome(
@@ -233,7 +233,7 @@ def _rows(sources: Sequence[str], manifest: str | None) -> list[ManifestRow]:
         )
     rows = {row.uri: row for row in (read_manifest(manifest) if manifest else [])}
     for found in find_slides(sources):
-        rows.setdefault(found.uri, ManifestRow(uri=found.uri, root=found.root))
+        rows.setdefault(found.uri, ManifestRow(uri=found.uri, root=found.root, stem=found.stem))
     return [rows[uri] for uri in sorted(rows)]
 
 

@@ -1,8 +1,9 @@
 """Where the tissue is: a mask on the thumbnail by colour, with pen marks and background set apart.
 
-Tissue under H&E is coloured (a spread between channels) and darker than the glass. The threshold on the spread is
-Otsu's, held between a floor (so that an empty slide has no tissue) and a ceiling (so that a slide full of dark
-tissue keeps its pale parts). Holes such as the vacuoles of fat belong to the tissue around them.
+Tissue under H&E is coloured (a spread between channels) and darker than the glass, whose own tint is taken out
+first. The threshold on the spread is Otsu's, held between a floor (so that an empty slide has no tissue) and a
+ceiling (so that a slide full of dark tissue keeps its pale parts); fainter pixels count where they hang together
+with such tissue. Holes such as the vacuoles of fat belong to the tissue around them.
 """
 
 from dataclasses import dataclass
@@ -22,13 +23,15 @@ TISSUE_RULE = DEFAULT_TISSUE_RULE
 THUMBNAIL_MPP = 8.0
 THUMBNAIL_LONGEST = 2048
 #: Spread between the largest and smallest channel: glass has less than the floor, eosin more than the ceiling.
-_FLOOR, _CEILING = 12, 32
+_FLOOR, _CEILING = 10, 32
+#: The glass is at least this bright: below, what looks brightest is tissue.
+_GLASS = 200
 #: Tissue is at least this much darker than the glass in one channel.
-_DARKER = 14
+_DARKER = 9
 #: Specks smaller than this are dust, holes smaller than this belong to the tissue (µm²).
 _SPECK_UM2, _HOLE_UM2 = 8_000.0, 60_000.0
 #: Gaps up to this are closed (µm): vacuoles of fat, clefts in stroma.
-_CLOSE_UM = 56.0
+_CLOSE_UM = 80.0
 
 
 @dataclass(frozen=True)
@@ -46,22 +49,19 @@ def find_tissue(thumbnail: NDArray[np.uint8], *, mpp: float, slide_size: tuple[i
     height, width = thumbnail.shape[:2]
     scale = (slide_size[0] / width, slide_size[1] / height)
     smooth = cv2.medianBlur(thumbnail, 3) if min(height, width) >= 3 else thumbnail
-    red, green, blue = (smooth[..., i].astype(np.int16) for i in range(3))
-    spread = np.asarray(smooth.max(axis=2), np.int16) - smooth.min(axis=2)
-    glass = np.percentile(smooth.reshape(-1, 3), 95, axis=0)
-    darker = (glass - smooth.astype(np.float32)).max(axis=2)
+    glass = np.maximum(np.percentile(smooth.reshape(-1, 3), 95, axis=0), _GLASS)
+    plain = np.clip(smooth * (255 / glass), 0, 255).astype(np.int16)
+    red, green, blue = (plain[..., i] for i in range(3))
+    spread = plain.max(axis=2) - plain.min(axis=2)
     # Haematoxylin and eosin both take green away most; ink that is greener than red is no stain.
     pen = (green - red > 12) & (spread > 30) & (np.maximum(green, blue) < 235)
     # Black ink and dust: dark without colour.
-    pen |= (smooth.max(axis=2) < 70) & (spread < 25)
+    pen |= (plain.max(axis=2) < 70) & (spread < 25)
     pen = _dilate(pen, 2)
-    otsu, _ = (
-        cv2.threshold(np.clip(spread[~pen], 0, 255).astype(np.uint8), 0, 255, cv2.THRESH_OTSU)
-        if (~pen).any()
-        else (255.0, None)
-    )
-    coloured = spread > min(max(float(otsu), _FLOOR), _CEILING)
-    stained = coloured & (darker > _DARKER) & ~pen
+    strong = min(max(_otsu(spread[~pen]), _FLOOR), _CEILING)
+    weak = max(strong / 2, _FLOOR)
+    darker = (255 - plain).max(axis=2) > _DARKER
+    stained = _touching((spread > weak) & darker & ~pen, (spread > strong) & darker & ~pen)
     radius = max(1, round(_CLOSE_UM / mpp / 2))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     padded = cv2.copyMakeBorder(stained.astype(np.uint8), *(4 * (radius,)), cv2.BORDER_CONSTANT, value=0)
@@ -104,6 +104,23 @@ def _pixel_range(
     first = np.clip(np.ceil(starts / scale - 0.5), 0, size - 1).astype(np.int64)
     last = np.clip(np.ceil((starts + length) / scale - 0.5), 0, size).astype(np.int64)
     return first, np.maximum(last, first + 1)
+
+
+def _otsu(values: NDArray[Any]) -> float:
+    """Otsu's threshold of values 0…255; above all of them where there are none."""
+    if not values.size:
+        return 255.0
+    threshold, _ = cv2.threshold(np.clip(values, 0, 255).astype(np.uint8), 0, 255, cv2.THRESH_OTSU)
+    return float(threshold)
+
+
+def _touching(weak: NDArray[np.bool_], strong: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The connected parts of `weak` that hold a pixel of `strong`."""
+    count, labels = cv2.connectedComponents(weak.astype(np.uint8), connectivity=8)
+    keep = np.zeros(count, bool)
+    keep[np.unique(labels[strong & weak])] = True
+    keep[0] = False
+    return np.asarray(keep[labels])
 
 
 def _dilate(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
