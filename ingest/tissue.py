@@ -2,8 +2,8 @@
 
 Tissue under H&E is coloured (a spread between channels) and darker than the glass, whose own tint is taken out
 first. The threshold on the spread is Otsu's, held between a floor (so that an empty slide has no tissue) and a
-ceiling (so that a slide full of dark tissue keeps its pale parts); fainter pixels count where they hang together
-with such tissue. Holes such as the vacuoles of fat belong to the tissue around them.
+ceiling (so that a slide full of dark tissue keeps its pale parts). Fainter pixels, and areas that are uneven as
+the membranes of fat are, count where they hang together with such tissue; so do small holes in it.
 """
 
 from dataclasses import dataclass
@@ -28,6 +28,8 @@ _FLOOR, _CEILING = 10, 32
 _GLASS = 200
 #: Tissue is at least this much darker than the glass in one channel.
 _DARKER = 9
+#: Glass is even; a lattice of thin membranes around white (fat) deviates by more than this (grey levels).
+_LATTICE = 3.0
 #: Specks smaller than this are dust, holes smaller than this belong to the tissue (µm²).
 _SPECK_UM2, _HOLE_UM2 = 8_000.0, 60_000.0
 #: Gaps up to this are closed (µm): vacuoles of fat, clefts in stroma.
@@ -48,20 +50,24 @@ def find_tissue(thumbnail: NDArray[np.uint8], *, mpp: float, slide_size: tuple[i
     """Masks of a (h, w, 3) RGB thumbnail at `mpp` µm per thumbnail pixel."""
     height, width = thumbnail.shape[:2]
     scale = (slide_size[0] / width, slide_size[1] / height)
-    smooth = cv2.medianBlur(thumbnail, 3) if min(height, width) >= 3 else thumbnail
-    glass = np.maximum(np.percentile(smooth.reshape(-1, 3), 95, axis=0), _GLASS)
-    plain = np.clip(smooth * (255 / glass), 0, 255).astype(np.int16)
-    red, green, blue = (plain[..., i] for i in range(3))
+    glass = np.maximum(np.percentile(thumbnail.reshape(-1, 3), 95, axis=0), _GLASS)
+    plain = np.clip(thumbnail * (255 / glass), 0, 255).astype(np.int16)
+    red, green = plain[..., 0], plain[..., 1]
     spread = plain.max(axis=2) - plain.min(axis=2)
     # Haematoxylin and eosin both take green away most; ink that is greener than red is no stain.
-    pen = (green - red > 12) & (spread > 30) & (np.maximum(green, blue) < 235)
+    pen = (green - red > 12) & (spread > 30)
     # Black ink and dust: dark without colour.
     pen |= (plain.max(axis=2) < 70) & (spread < 25)
     pen = _dilate(pen, 2)
     strong = min(max(_otsu(spread[~pen]), _FLOOR), _CEILING)
     weak = max(strong / 2, _FLOOR)
     darker = (255 - plain).max(axis=2) > _DARKER
-    stained = _touching((spread > weak) & darker & ~pen, (spread > strong) & darker & ~pen)
+    sure = (spread > strong) & darker & ~pen
+    # An edge makes a band of five uneven pixels along it; a lattice is uneven over an area.
+    uneven = (_local_deviation(plain[..., 1]) > _LATTICE) & ~_dilate(pen, 4)
+    lattice = cv2.erode(cv2.morphologyEx(uneven.astype(np.uint8), cv2.MORPH_OPEN, _square(7)), _square(2)) > 0
+    faint = ((spread > weak) & darker) | lattice
+    stained = _touching(faint & ~pen | sure, sure)
     radius = max(1, round(_CLOSE_UM / mpp / 2))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     padded = cv2.copyMakeBorder(stained.astype(np.uint8), *(4 * (radius,)), cv2.BORDER_CONSTANT, value=0)
@@ -114,6 +120,13 @@ def _otsu(values: NDArray[Any]) -> float:
     return float(threshold)
 
 
+def _local_deviation(channel: NDArray[Any]) -> NDArray[np.float32]:
+    """Standard deviation of a (h, w) channel over squares of 5 pixels."""
+    values = channel.astype(np.float32)
+    mean = cv2.blur(values, (5, 5))
+    return np.asarray(np.sqrt(np.maximum(cv2.blur(values * values, (5, 5)) - mean * mean, 0)))
+
+
 def _touching(weak: NDArray[np.bool_], strong: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The connected parts of `weak` that hold a pixel of `strong`."""
     count, labels = cv2.connectedComponents(weak.astype(np.uint8), connectivity=8)
@@ -124,8 +137,11 @@ def _touching(weak: NDArray[np.bool_], strong: NDArray[np.bool_]) -> NDArray[np.
 
 
 def _dilate(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
-    kernel = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
-    return np.asarray(cv2.dilate(mask.astype(np.uint8), kernel) > 0)
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), _square(radius)) > 0)
+
+
+def _square(radius: int) -> NDArray[np.uint8]:
+    return np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
 
 
 def _small_parts_removed(mask: NDArray[np.bool_], least: float) -> NDArray[np.bool_]:
