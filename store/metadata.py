@@ -27,6 +27,11 @@ class Metadata:
         """The latest generation; 0 where there is none."""
         return max((_number(key) for key in self._objects.list(_FOLDER)), default=0)
 
+    def latest_key(self) -> str | None:
+        """The key of the latest generation; None where there is none."""
+        generation = self.generation()
+        return _key(generation) if generation else None
+
     def read(self) -> "pd.DataFrame":
         """The latest table: `slide_id` first, one row a slide, sorted; empty where nothing was ever said."""
         return self._read(self.generation())

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from slidelake.store import FeatureStore, commits, verify
@@ -134,6 +135,18 @@ def test_commits_that_do_not_fit(store: FeatureStore, monkeypatch: pytest.Monkey
     assert rewrite() == ""
     store.objects.delete(store.grid("S1", GRID_ID).commit.key)
     assert {p.problem for p in verify(store).problems} == {f"its grid {GRID_ID} is not committed"}
+
+
+def test_metadata(store: FeatureStore) -> None:
+    store.metadata.merge(pd.DataFrame({"slide_id": ["S1"], "site": ["lung"]}))
+    store.metadata.merge(pd.DataFrame({"slide_id": ["S1"], "site": ["skin"]}))
+    assert verify(store).ok
+    store.objects.replace("metadata/000002.parquet", b"PAR1")
+    (problem,) = verify(store).problems
+    assert problem.key == "metadata/000002.parquet"
+    store.objects.delete(problem.key)
+    assert verify(store).ok
+    assert store.metadata.read().site.tolist() == ["lung"]
 
 
 def test_the_dead_are_not_looked_at(store: FeatureStore) -> None:
