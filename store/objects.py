@@ -3,6 +3,7 @@
 import builtins
 import json
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -18,6 +19,10 @@ from slidelake.store.durable import fsync_tree, make_folders, writing
 from slidelake.store.put_if_absent import ASIDE, put_local, put_remote, write_durably
 
 __all__ = ["Objects"]
+
+
+# What Path makes of s3://lake; a drive has one letter.
+_COLLAPSED = re.compile(r"[a-z][a-z0-9+.-]+:/[^/]")
 
 
 class Objects:
@@ -36,6 +41,10 @@ class Objects:
             text = text.removeprefix("file://")
         self.storage_options: dict[str, Any] = {}
         self.local: Path | None = None
+        if _COLLAPSED.match(text):
+            raise UsageError(
+                f"{text} is a URL that went through a Path", remedy="Give URLs as text, with both slashes."
+            )
         if "://" not in text:
             self.local = Path(text).expanduser().absolute()
             self.url = str(self.local)

@@ -148,6 +148,25 @@ def test_a_full_disk(store: FeatureStore) -> None:
     assert store.objects.list(attempt) == []
 
 
+def test_a_writer_that_cannot_begin_leaves_nothing(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_slide(store, "S1")
+    before = sorted(Path(store.url).rglob("*"))
+    real = Objects.new_file
+
+    def new_file(self: Objects, key: str) -> Any:
+        if "/valid/" in key:
+            raise StoreFullError("full")
+        return real(self, key)
+
+    monkeypatch.setattr(Objects, "new_file", new_file)
+    with pytest.raises(StoreFullError):
+        store.bag_writer("S1", GRID_ID, "x.00000000", dim=2)
+    left = sorted(path for path in Path(store.url).rglob("*") if path not in before)
+    assert left == [Path(store.url) / f"slides/S1/bags/{GRID_ID}/x.00000000"]
+
+
 def test_a_disk_that_is_full_at_the_commit(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
     add_slide(store, "S1")
     before = store.objects.list("")

@@ -17,7 +17,7 @@ def test_a_folder_that_is_not_a_store(tmp_path: Path) -> None:
         NotAStoreError, match=r"is not a store: it has no slidelake.json\. Give the store with --store"
     ):
         FeatureStore.open(tmp_path)
-    with pytest.raises(NotAStoreError, match=r"holds other things \(photo.jpg"):
+    with pytest.raises(NotAStoreError, match=r"holds other things \(photo\.jpg\)"):
         FeatureStore.open(tmp_path, create=True)
     assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
 
@@ -103,6 +103,8 @@ def test_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert FeatureStore.open(url).slide_ids() == ["S1"]
     monkeypatch.setenv("HOME", str(tmp_path))
     assert Objects("~/store").local == tmp_path / "store"
+    with pytest.raises(UsageError, match="both slashes"):
+        Objects(Path("s3://lake/x"))
     with pytest.raises(UsageError, match="empty"):
         Objects("")
     with pytest.raises(UsageError, match="no URL of a store"):
