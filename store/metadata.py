@@ -34,7 +34,14 @@ class Metadata:
 
     def read(self) -> "pd.DataFrame":
         """The latest table: `slide_id` first, one row a slide, sorted; empty where nothing was ever said."""
-        return self._read(self.generation())
+        while True:
+            generation = self.generation()
+            try:
+                return self._read(generation)
+            except FileNotFoundError:
+                # A deletion wrote the next generation since, and removed this one.
+                if self.generation() == generation:
+                    raise
 
     def merge(self, frame: "pd.DataFrame") -> int:
         """Puts what `frame` says over what is known, by (slide_id, column); returns the generation.

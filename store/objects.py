@@ -16,7 +16,7 @@ import fsspec
 
 from slidelake.errors import MissingDependencyError, StoreNotWritableError, UsageError
 from slidelake.store.durable import fsync_tree, make_folders, writing
-from slidelake.store.put_if_absent import ASIDE, put_local, put_remote, write_durably
+from slidelake.store.put_if_absent import ASIDE, links_work, put_local, put_remote, write_durably
 
 __all__ = ["Objects"]
 
@@ -220,6 +220,13 @@ class Objects:
                 )
         finally:
             self.delete(key)
+
+    def put_mode(self) -> str:
+        """How put-if-absent is done here, in words; a local store is tried."""
+        if self.local is None:
+            return "conditional put"
+        with writing(self.url):
+            return "hard links" if links_work(self.local) else "exclusive create (no hard links here)"
 
     def _local(self, key: str) -> Path:
         if self.local is None:

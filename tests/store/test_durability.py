@@ -88,6 +88,7 @@ def no_links(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_hard_links(tmp_path: Path) -> None:
     objects = Objects(tmp_path / "store")
     objects.check_put_if_absent()
+    assert objects.put_mode().startswith("exclusive create")
     assert objects.put_if_absent("a/1", b"first")
     assert not objects.put_if_absent("a/1", b"second")
     assert objects.read("a/1") == b"first"

@@ -74,6 +74,20 @@ def test_a_slide_alone_is_something_new(metadata: Metadata) -> None:
     assert metadata.read().slide_id.tolist() == ["S1"]
 
 
+def test_a_generation_that_goes_while_it_is_read(metadata: Metadata, monkeypatch: pytest.MonkeyPatch) -> None:
+    metadata.merge(_table(slide_id=["S1"], site=["lung"]))
+    real = Objects.read
+
+    def read(self: Objects, key: str) -> bytes:
+        monkeypatch.undo()
+        metadata.merge(_table(slide_id=["S1"], site=["skin"]))
+        self.delete(key)
+        return real(self, key)
+
+    monkeypatch.setattr(Objects, "read", read)
+    assert metadata.read().site.tolist() == ["skin"]
+
+
 def test_a_lost_race_merges_both(metadata: Metadata, monkeypatch: pytest.MonkeyPatch) -> None:
     metadata.merge(_table(slide_id=["S1"], site=["lung"]))
     real = Objects.put_if_absent
