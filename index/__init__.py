@@ -6,6 +6,7 @@ from slidelake.index.filters import Condition, Filter, parse_where
 from slidelake.index.hits import Hit, Hits, Query
 
 if TYPE_CHECKING:
+    from slidelake.index.evaluate import phash64, retrieval_scores
     from slidelake.index.slide_index import EXACT_BELOW, SlideIndex
     from slidelake.index.sync import SyncReport
 
@@ -19,9 +20,13 @@ __all__ = [
     "SlideIndex",
     "SyncReport",
     "parse_where",
+    "phash64",
+    "retrieval_scores",
 ]
 
 _LAZY = {
+    "phash64": "slidelake.index.evaluate",
+    "retrieval_scores": "slidelake.index.evaluate",
     "EXACT_BELOW": "slidelake.index.slide_index",
     "SlideIndex": "slidelake.index.slide_index",
     "SyncReport": "slidelake.index.sync",

@@ -1,6 +1,7 @@
 """Writes one bag, rows streamed in grid order, in constant memory; a commit at the end makes it true."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
@@ -52,12 +53,17 @@ class BagWriter:
         self._coords = coords
         self._dtype = np.dtype(dtype)
         self._attributes = dict(attributes or {})
-        self._attempt: Attempt | None = Attempt(objects, state, Subject("bag", grid_id, encoder_id))
         rows = len(coords)
-        self._features = self._attempt.stream(
-            "features", ArrayProfile((rows, dim), dtype, ("patch", "feature"))
-        )
-        self._valid = self._attempt.stream("valid", ArrayProfile((rows,), "uint8", ("patch",)))
+        attempt = Attempt(objects, state, Subject("bag", grid_id, encoder_id))
+        with ExitStack() as undo:
+            undo.callback(attempt.drop)
+            self._features = attempt.stream(
+                "features", ArrayProfile((rows, dim), dtype, ("patch", "feature"))
+            )
+            undo.callback(self._features.abandon)
+            self._valid = attempt.stream("valid", ArrayProfile((rows,), "uint8", ("patch",)))
+            undo.pop_all()
+        self._attempt: Attempt | None = attempt
 
     @property
     def attempt(self) -> str:
@@ -84,7 +90,7 @@ class BagWriter:
                 remedy="Give one flag for each row.",
                 slide=self._slide_id,
             )
-        rows = np.where(good[:, None], features, features.dtype.type(0))
+        rows = features if good.all() else np.where(good[:, None], features, features.dtype.type(0))
         self._features.append(finite(rows, self._dtype, self._slide_id))
         self._valid.append(good.astype(np.uint8))
 

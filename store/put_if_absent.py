@@ -19,7 +19,7 @@ from typing import Any
 
 from slidelake.store.durable import fsync_folder
 
-__all__ = ["ASIDE", "put_local", "put_remote", "remove_if_there"]
+__all__ = ["ASIDE", "links_work", "put_local", "put_remote", "remove_if_there"]
 
 #: Files written aside start so; listings leave them out, and no slug starts with a dot.
 ASIDE = ".aside-"
@@ -57,6 +57,22 @@ def put_local(path: Path, data: bytes) -> bool:
     if won:
         fsync_folder(path.parent)
     return won
+
+
+def links_work(folder: Path) -> bool:
+    """Whether hard links can be made in a folder."""
+    one, other = (folder / f"{ASIDE}{secrets.token_hex(8)}" for _ in range(2))
+    try:
+        write_durably(one, b"")
+        os.link(one, other)
+    except OSError as exc:
+        if exc.errno not in _NO_LINKS:
+            raise
+        return False
+    finally:
+        remove_if_there(one)
+        remove_if_there(other)
+    return True
 
 
 def _put_exclusively(path: Path, data: bytes) -> bool:

@@ -168,6 +168,12 @@ class ObjectsTests(ABC):
     def test_put_if_absent_is_probed(self, objects: Objects) -> None:
         objects.check_put_if_absent()
         assert objects.list("") == []
+        assert objects.put_mode() in (
+            "hard links",
+            "exclusive create (no hard links here)",
+            "conditional put",
+        )
+        assert objects.list("") == []
 
     def test_an_endpoint_that_ignores_the_condition_is_refused(
         self, objects: Objects, monkeypatch: pytest.MonkeyPatch

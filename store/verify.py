@@ -10,8 +10,8 @@ import xxhash
 import zarr
 
 from slidelake.store.checksums import raw
-from slidelake.store.commits import Commit, parse_commit
-from slidelake.store.layout import CommitKey, SlideState, Subject
+from slidelake.store.commits import Commit, read_commit
+from slidelake.store.layout import SlideState, Subject
 from slidelake.store.objects import Objects
 from slidelake.store.profile import ArrayProfile
 
@@ -56,7 +56,7 @@ def verify(
     store: "FeatureStore", deep: bool = False, progress: Callable[..., None] | None = None
 ) -> VerifyReport:
     """Checks every live commit: its arrays are there with the committed shape, dtype and size, its group has
-    the committed attributes, and bags belong to the committed grid.
+    the committed attributes, bags belong to the committed grid; and the metadata can be read.
 
     `deep` also reads all of them and makes their checksums again. `progress` is called as
     `progress("start", total=slides)`, `progress("slide", slide_id=…)`, `progress("end")`.
@@ -72,14 +72,32 @@ def verify(
         report.slides += 1
         report.commits += len(state.keys)
         tell("slide", slide_id=slide_id)
+    _cohort(store, report)
     tell("end")
     return report
+
+
+def _cohort(store: "FeatureStore", report: VerifyReport) -> None:
+    key = store.metadata.latest_key()
+    if key is None:
+        return
+    try:
+        store.metadata.read()
+    except Exception as exc:  # noqa: BLE001 - whatever Parquet's reader raises about broken bytes is the finding
+        report.problems.append(
+            Problem(
+                "",
+                key,
+                f"the metadata cannot be read ({type(exc).__name__}: {exc})",
+                f"Restore {store.objects.url_of(key)} from a copy, or remove it: then the one before counts.",
+            )
+        )
 
 
 def _read_all(objects: Objects, state: SlideState, report: VerifyReport) -> dict[Subject, Commit]:
     commits = {}
     for subject, key in sorted(state.keys.items()):
-        commit = _read(objects, key)
+        commit = read_commit(objects, key)
         if commit is not None:
             commits[subject] = commit
             continue
@@ -92,13 +110,6 @@ def _read_all(objects: Objects, state: SlideState, report: VerifyReport) -> dict
             )
         )
     return commits
-
-
-def _read(objects: Objects, key: CommitKey) -> Commit | None:
-    try:
-        return parse_commit(key, objects.read(key.key))
-    except FileNotFoundError:
-        return None
 
 
 class _Look:

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slidelake.errors import UsageError
-from slidelake.store import FeatureStore, fingerprint_id, slide_id_of, slug, slug_of_path, split_space
+from slidelake.store import (
+    FeatureStore,
+    fingerprint_id,
+    quarantine_key,
+    slide_id_of,
+    slug,
+    slug_of_path,
+    split_space,
+)
 from slidelake.store.ids import require_slug
 
 
@@ -86,6 +94,15 @@ def test_fingerprint_id() -> None:
     assert fingerprint_id("uni2-h", dict(reversed(fingerprint.items()))) == "uni2-h.2e65660e"
     assert fingerprint_id("uni2-h", {**fingerprint, "dim": 1024}) != "uni2-h.2e65660e"
     assert fingerprint_id("timm:vit/s", {}) == "timm-vit-s-0d6781d9.44136fa3"
+
+
+def test_quarantine_key() -> None:
+    asked = {"encoder": "uni2-h.3fa9c1d2", "grid": "256px-0.5mpp"}
+    assert quarantine_key("file:///a.svs", asked) == "04881755fc10721e81448b622af5983a"
+    assert (
+        quarantine_key("file:///a.svs", dict(reversed(asked.items()))) == "04881755fc10721e81448b622af5983a"
+    )
+    assert quarantine_key("file:///b.svs", asked) != "04881755fc10721e81448b622af5983a"
 
 
 def test_split_space() -> None:
