@@ -6,11 +6,10 @@ from slidelake.index.filters import Condition, Filter, parse_where
 from slidelake.index.hits import Hit, Hits, Query
 
 if TYPE_CHECKING:
-    from slidelake.index.slide_index import EXACT_BELOW, SlideIndex
+    from slidelake.index.slide_index import SlideIndex
     from slidelake.index.sync import SyncReport
 
 __all__ = [
-    "EXACT_BELOW",
     "Condition",
     "Filter",
     "Hit",
@@ -22,7 +21,6 @@ __all__ = [
 ]
 
 _LAZY = {
-    "EXACT_BELOW": "slidelake.index.slide_index",
     "SlideIndex": "slidelake.index.slide_index",
     "SyncReport": "slidelake.index.sync",
 }

@@ -65,6 +65,13 @@ class Connection:
             if not token:
                 return sorted(names)
 
+    def snapshot(self, name: str, facts: Mapping[str, str]) -> Any | None:
+        """The table as it is now, whatever a sync writes meanwhile: for reads that must agree."""
+        table = self.table(name, facts)
+        if table is not None:
+            table.checkout(table.version)
+        return table
+
     def table(self, name: str, facts: Mapping[str, str] | None = None) -> Any | None:
         """The table, at its newest version; None if there is none; IndexStaleError if its facts are not
         `facts`.

@@ -143,10 +143,11 @@ def find(store: FeatureStore, connection: Connection, request: Request) -> Hits:
 
 def _open(store: FeatureStore, connection: Connection, collection: Collection) -> tuple[Any, Any]:
     store_id = str(store.info.store_id)
-    slides = connection.table(SLIDES, facts(store_id))
+    # Slides first: vectors are written before their slide's row, so a row seen here has its vectors there.
+    slides = connection.snapshot(SLIDES, facts(store_id))
     if slides is None:
         raise IndexMissingError("the store has no index yet", remedy="Run `slidelake index sync`.")
-    table = connection.table(collection.table, facts(store_id, collection))
+    table = connection.snapshot(collection.table, facts(store_id, collection))
     if table is None:
         what = (
             f"{collection.space} pooled by {collection.aggregator}"
