@@ -59,6 +59,8 @@ class Metadata:
 
 
 def _checked(frame: "pd.DataFrame") -> "pd.DataFrame":
+    import pandas.api.types as types
+
     if "slide_id" not in frame.columns:
         raise ManifestError(
             f"the table has no slide_id column (it has {', '.join(map(str, frame.columns)) or 'none'})",
@@ -77,7 +79,9 @@ def _checked(frame: "pd.DataFrame") -> "pd.DataFrame":
     twice = ids[ids.str.casefold().duplicated()]
     if len(twice):
         raise ManifestError(f"{twice.iloc[0]} stands in the table twice", remedy="Give each slide one row.")
-    return frame.assign(slide_id=ids)
+    whole = {name: "Int64" for name in frame.columns if types.is_integer_dtype(frame[name])}
+    # numpy's integers would turn into floats at the first empty cell.
+    return frame.assign(slide_id=ids).astype(whole)
 
 
 def _merge(old: "pd.DataFrame", new: "pd.DataFrame") -> "pd.DataFrame":

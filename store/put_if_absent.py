@@ -64,6 +64,10 @@ def _put_exclusively(path: Path, data: bytes) -> bool:
         write_durably(path, data)
     except FileExistsError:
         return False
+    except OSError:
+        # The name is ours, its content is not whole: without this the slide would wait 60 s for it.
+        path.unlink()
+        raise
     return True
 
 
