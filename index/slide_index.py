@@ -55,7 +55,13 @@ class SlideIndex:
         return synchronise(self.store, self._connection, exact_below=self.exact_below, progress=progress)
 
     def status(self) -> dict[str, Any]:
-        """What the index holds and how it differs from the store; plain values, ready for JSON."""
+        """What the index holds and how it differs from the store; plain values, ready for JSON.
+
+        `state` says it in a phrase; `tables` hold the counts.
+        """
+        if not self._connection.possible:
+            state = "none: a store in memory cannot hold an index"
+            return {"state": state, "url": self._connection.url, "exists": False, "stale": 0, "tables": []}
         store_id = str(self.store.info.store_id)
         live = live_versions(self.store)
         try:
@@ -88,7 +94,18 @@ class SlideIndex:
                 }
             )
         stale = sum(t["missing"] + t["changed"] + t["gone"] for t in tables)
-        return {"url": self._connection.url, "exists": slides is not None, "stale": stale, "tables": tables}
+        if not stale:
+            state = "follows the store" if slides is not None else "empty, as the store is"
+        else:
+            state = f"{stale} bags behind the store" if slides is not None else "not made yet"
+            state += ": run `slidelake index sync`"
+        return {
+            "state": state,
+            "url": self._connection.url,
+            "exists": slides is not None,
+            "stale": stale,
+            "tables": tables,
+        }
 
     def search_patch(
         self,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from slidelake.encoders import create_encoder
 from slidelake.errors import QueryError
 from slidelake.index import SlideIndex
 from slidelake.index.image_query import prepare_image
@@ -161,6 +162,23 @@ def test_a_patch_given_as_an_image_finds_itself(
     assert hits.query.pixels is not None
     assert np.array_equal(hits.query.pixels, patches[7])
     assert index.search_image(patches[7], mpp=0.5)[0].row == 7  # the encoder that was given is remembered
+
+
+@pytest.mark.parametrize("name", ["colour-histogram", "stain-texture"])
+def test_the_spaces_own_encoder_is_made_again(name: str, tmp_path: Path) -> None:
+    encoder = create_encoder(name)
+    patches = RNG.integers(0, 256, size=(6, 64, 64, 3), dtype=np.uint8).repeat(4, axis=1).repeat(4, axis=2)
+    patches[:, :, :, 1] //= 2
+    store = FeatureStore.open(tmp_path / "lake", create=True)
+    encoder_id = encoder.spec.encoder_id
+    put_slide(
+        store, "S0", encoder.encode(patches), encoder=encoder_id, provenance={"encoder": {"name": name}}
+    )
+    index = SlideIndex(store)
+    index.sync()
+    hits = index.search_image(patches[4], space=name, k=2)
+    assert hits[0].row == 4
+    assert hits[0].score == pytest.approx(1, abs=1e-6)
 
 
 def test_an_encoder_of_another_id_is_refused(pictured: tuple[SlideIndex, np.ndarray]) -> None:

@@ -320,9 +320,11 @@ def test_status_says_what_differs(tmp_path: Path) -> None:
     put_slide(store, "S1", features(1, seed=5))
     store.close_epoch("S2")
     (table,) = index.status()["tables"]
+    assert index.status()["state"] == "3 bags behind the store: run `slidelake index sync`"
     assert (table["missing"], table["changed"], table["gone"], table["rows"]) == (1, 1, 1, 36)
     index.sync()
     assert index.status()["stale"] == 0
+    assert index.status()["state"] == "follows the store"
 
 
 def test_many_rows_get_an_approximate_index_and_many_fragments_are_compacted(tmp_path: Path) -> None:
@@ -342,10 +344,14 @@ def test_many_rows_get_an_approximate_index_and_many_fragments_are_compacted(tmp
     assert versions_of(tmp_path / "lake") == before
 
 
-def test_a_store_in_memory_is_refused(tmp_path: Path) -> None:
+def test_a_store_in_memory_is_refused() -> None:
     store = FeatureStore.open("memory://lake-for-the-index", create=True)
-    with pytest.raises(IndexStateError, match="memory"):
-        SlideIndex(store)
+    put_slide(store, "S0", features(0))
+    index = SlideIndex(store)
+    for ask in (index.sync, lambda: index.search_vector(np.ones(16)), lambda: index.search_patch("S0", 0, 0)):
+        with pytest.raises(IndexStateError, match="memory"):
+            ask()
+    assert "memory" in index.status()["state"]
 
 
 def test_search_before_any_sync_says_what_to_run(tmp_path: Path) -> None:
