@@ -35,14 +35,18 @@ class Connection:
         """Can LanceDB lie beside this store? Not in memory, which is fsspec's own."""
         return not self.url.startswith("memory:")
 
+    def require(self) -> None:
+        """Raise IndexStateError for a store that cannot hold an index."""
+        if not self.possible:
+            raise IndexStateError(
+                "a store in memory cannot hold an index",
+                remedy="Keep the store in a folder or in an object store such as s3://.",
+            )
+
     @property
     def database(self) -> Any:
         if self._database is None:
-            if not self.possible:
-                raise IndexStateError(
-                    "a store in memory cannot hold an index",
-                    remedy="Keep the store in a folder or in an object store such as s3://.",
-                )
+            self.require()
             import lancedb
 
             self._database = lancedb.connect(

@@ -17,7 +17,7 @@ import numpy as np
 from slidelake.errors import IndexMissingError, QueryError
 from slidelake.index.filters import Filter
 from slidelake.index.hits import Hit, Hits, Query
-from slidelake.index.live import Version, live_versions
+from slidelake.index.live import LiveView, Version
 from slidelake.index.slides_table import version_of
 from slidelake.index.tables import METRIC, SLIDES, Collection, declared_columns, facts, normalise
 from slidelake.index.upkeep import has_vector_index
@@ -81,12 +81,21 @@ def query_vector(vector: Any) -> np.ndarray:
     return np.asarray(unit[0], dtype=np.float32)
 
 
-def find(store: FeatureStore, connection: Connection, request: Request) -> Hits:
+def find(store: FeatureStore, connection: Connection, request: Request, view: LiveView) -> Hits:
     """The `k` nearest live vectors to the request's, as `Hits`.
 
     IndexMissingError when the index or this table of it is not there, QueryError for a vector of another
     dimension, FilterError for a filter on no column.
     """
+    remembered = view.remembered()
+    if remembered is not None:
+        hits = _find(store, connection, request, remembered.get(request.collection, {}))
+        if not hits.stale and view.holds(request.collection, {hit.slide_id for hit in hits}):
+            return hits
+    return _find(store, connection, request, view.listed().get(request.collection, {}))
+
+
+def _find(store: FeatureStore, connection: Connection, request: Request, live: dict[str, Version]) -> Hits:
     collection = request.collection
     table, slides = _open(store, connection, collection)
     query = replace(request.query, exact=request.query.exact or not has_vector_index(table))
@@ -94,7 +103,6 @@ def find(store: FeatureStore, connection: Connection, request: Request) -> Hits:
     columns = declared_columns(slides.schema, patches=not collection.aggregator)
     slide_filter, patch_filter = request.where.split(columns)
     rows = _slide_rows(slides, collection.table)
-    live = live_versions(store).get(collection, {})
     current = {slide: row for slide, row in rows.items() if live.get(slide) == version_of(row)}
     notes = list(_staleness(live, rows, current))
     allowed = current

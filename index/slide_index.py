@@ -13,7 +13,7 @@ from slidelake.index.connection import Connection
 from slidelake.index.filters import Filter, as_filter
 from slidelake.index.hits import Hits, Query
 from slidelake.index.image_query import prepare_image
-from slidelake.index.live import live_versions
+from slidelake.index.live import LiveView, live_versions
 from slidelake.index.locate import patch_at
 from slidelake.index.search import Request, check_k, find, query_vector
 from slidelake.index.slides_table import version_of
@@ -42,12 +42,18 @@ class SlideIndex:
     approximate index). Slides that the index does not have, or has from an older commit, never show old
     vectors: `Hits.stale` counts them and `Hits.notes` say it. Raises IndexMissingError before the first sync,
     QueryError for what cannot be searched for, FilterError for a filter on no column.
+
+    A server may set `fresh_for`: seconds for which the store's listing is remembered (0.4 s at 10,000
+    slides).
     """
 
-    def __init__(self, store: FeatureStore, *, exact_below: int = EXACT_BELOW) -> None:
+    def __init__(
+        self, store: FeatureStore, *, exact_below: int = EXACT_BELOW, fresh_for: float = 0.0
+    ) -> None:
         self.store = store
         self.exact_below = exact_below
         self._connection = Connection(store)
+        self._view = LiveView(store, fresh_for)
         self._encoders: dict[str, PatchEncoder] = {}
 
     def sync(self, *, progress: Callable[..., None] | None = None) -> SyncReport:
@@ -247,7 +253,7 @@ class SlideIndex:
         conditions = as_filter(where)
         query = replace(query, where=str(conditions), exact=bool(exact))
         request = Request(collection, vector, query, conditions, exclude_slide, exclude_row)
-        return find(self.store, self._connection, request)
+        return find(self.store, self._connection, request, self._view)
 
     def _pooled(self, slide_id: str, space: str, aggregator: str) -> Collection:
         """The collection of pooled slides that `aggregator`, a full id or its name, means for this slide."""

@@ -78,9 +78,7 @@ def synchronise(
 ) -> SyncReport:
     """Make the index of `store` follow its commits and metadata; a second run writes nothing."""
     tell = progress or (lambda event, **fields: None)
-    _ = (
-        connection.database
-    )  # before the lock: a store that can hold no index says so, and nothing else happens
+    connection.require()
     with writer_lock(store.objects, wait_s=wait_s) as still_held:
         store_id = str(store.info.store_id)
         _drop_foreign(connection, store_id)

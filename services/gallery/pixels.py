@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,13 +94,14 @@ class Pixels:
 
     def _open(self, slide_id: str) -> Any | None:
         commit = self._store.commit(slide_id, "bag", self._grid_id, self._encoder_id)
-        uri = commit.provenance.get("source_uri") if commit is not None else None
-        if not uri:
+        origin = commit.provenance if commit is not None else {}
+        uri = str(origin.get("source_uri") or "")
+        if not uri or not _same_size(uri, origin.get("source_size")):
             return None
         from slidelake.ingest import open_slide
 
         try:
-            return open_slide(str(uri))
+            return open_slide(uri)
         except (SlideError, OSError) as exc:  # moved, or on a disk that is not here: the thumbnail has to do
             log.info("slide not reachable", extra={"slide_id": slide_id, "why": str(exc)})
             return None
@@ -139,6 +141,12 @@ class Pixels:
         if right - left < 2 * half - 1:
             ImageDraw.Draw(crop).rectangle(box, outline=_MARK, width=3)
         return Picture(crop, f"Surroundings of the patch of {slide_id} at {x}, {y}, from the thumbnail", note)
+
+
+def _same_size(uri: str, size: object) -> bool:
+    """Is a local slide of the size that was ingested? Another file under its name has other pixels."""
+    path = Path(uri.removeprefix("file://"))
+    return not path.is_file() or not isinstance(size, int) or path.stat().st_size == size
 
 
 def _mark(image: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
