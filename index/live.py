@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slidelake.index.tables import Collection
+from slidelake.store import Subject
 
 if TYPE_CHECKING:
     from slidelake.store import FeatureStore
@@ -62,10 +63,9 @@ class LiveView:
         """Are these slides' remembered versions in `collection` still the live ones?"""
         grid_id, encoder_id = collection.space.split("/")
         kind = "pooled" if collection.aggregator else "bag"
+        subject = Subject(kind, grid_id, encoder_id, collection.aggregator)
         for slide_id in slides:
-            keys = self._store.state(slide_id).keys
-            subject = next((s for s in keys if s == (kind, grid_id, encoder_id, collection.aggregator)), None)
-            key = keys[subject] if subject is not None else None
+            key = self._store.state(slide_id).keys.get(subject)
             known = (self._remembered or {}).get(collection, {}).get(slide_id)
             if key is None or known != Version(key.epoch, key.generation):
                 return False

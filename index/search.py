@@ -14,12 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slidelake.errors import IndexMissingError, QueryError
+from slidelake.errors import IndexMissingError, IndexStaleError, QueryError
 from slidelake.index.filters import Filter
 from slidelake.index.hits import Hit, Hits, Query
 from slidelake.index.live import LiveView, Version
 from slidelake.index.slides_table import version_of
-from slidelake.index.tables import METRIC, SLIDES, Collection, declared_columns, facts, normalise
+from slidelake.index.tables import (
+    METRIC,
+    SLIDES,
+    Collection,
+    declared_columns,
+    facts,
+    metadata_generation,
+    normalise,
+)
 from slidelake.index.upkeep import has_vector_index
 
 if TYPE_CHECKING:
@@ -101,10 +109,18 @@ def _find(store: FeatureStore, connection: Connection, request: Request, live: d
     query = replace(request.query, exact=request.query.exact or not has_vector_index(table))
     request = replace(request, query=query)
     columns = declared_columns(slides.schema, patches=not collection.aggregator)
+    labels_changed = metadata_generation(slides.schema) != store.metadata.generation()
+    if labels_changed and {c.column for c in request.where.conditions} - set(columns):
+        raise IndexStaleError(
+            "the filter names a column that the index does not have, and the metadata changed since the last sync",
+            remedy="Run `slidelake index sync`.",
+        )
     slide_filter, patch_filter = request.where.split(columns)
     rows = _slide_rows(slides, collection.table)
     current = {slide: row for slide, row in rows.items() if live.get(slide) == version_of(row)}
     notes = list(_staleness(live, rows, current))
+    if labels_changed:
+        notes.append("the metadata has changed since the last sync: run `slidelake index sync`")
     allowed = current
     if slide_filter is not None:
         matching = set(_slide_rows(slides, collection.table, slide_filter))

@@ -18,7 +18,7 @@ from slidelake.index.locate import patch_at
 from slidelake.index.search import Request, check_k, find, query_vector
 from slidelake.index.slides_table import version_of
 from slidelake.index.sync import SyncReport, synchronise
-from slidelake.index.tables import SLIDES, Collection, facts
+from slidelake.index.tables import SLIDES, Collection, facts, metadata_generation
 from slidelake.index.upkeep import has_vector_index
 
 if TYPE_CHECKING:
@@ -99,8 +99,13 @@ class SlideIndex:
                     "gone": len(set(own) - set(now)),
                 }
             )
+        relabelled = (
+            slides is not None and metadata_generation(slides.schema) != self.store.metadata.generation()
+        )
         stale = sum(t["missing"] + t["changed"] + t["gone"] for t in tables)
-        if not stale:
+        if not stale and relabelled:
+            state = "older than the metadata: run `slidelake index sync`"
+        elif not stale:
             state = "follows the store" if slides is not None else "empty, as the store is"
         else:
             state = f"{stale} bags behind the store" if slides is not None else "not made yet"

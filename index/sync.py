@@ -18,7 +18,7 @@ from slidelake.index.cohort import read_cohort
 from slidelake.index.live import Version, live_versions
 from slidelake.index.lock import writer_lock
 from slidelake.index.slides_table import Row, SlidesTable, row_key, version_of
-from slidelake.index.tables import Collection, facts, vectors_schema
+from slidelake.index.tables import SLIDES, Collection, facts, vectors_schema
 from slidelake.index.upkeep import tidy
 from slidelake.index.vectors import Vectors, read_vectors
 
@@ -107,6 +107,8 @@ def synchronise(
             if done or plan.remove:
                 still_held()
                 tidy(connection, plan.collection.table, exact_below=exact_below)
+        if rows or relabelled or any(plan.remove for plan in plans):
+            tidy(connection, SLIDES, exact_below=None)
         lost = {slide for slide, _ in failed}
         report = SyncReport(
             added=sum(slide not in lost for plan in plans for slide in plan.add),
