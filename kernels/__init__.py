@@ -1,1 +1,40 @@
-"""Placeholder docstring: the part writes it."""
+"""Pure compute on packed bags: gated attention pooling and the packing it works on.
+
+Names are loaded when first used, so that importing this part does not import torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from slidelake.kernels.backends import backend_names
+    from slidelake.kernels.gated_attention import attention_weights, gated_attention_pool
+    from slidelake.kernels.packing import PackedBags, pack_bags, unpack_bags
+
+__all__ = [
+    "PackedBags",
+    "attention_weights",
+    "backend_names",
+    "gated_attention_pool",
+    "pack_bags",
+    "unpack_bags",
+]
+
+_HOME = {
+    "PackedBags": "packing",
+    "attention_weights": "gated_attention",
+    "backend_names": "backends",
+    "gated_attention_pool": "gated_attention",
+    "pack_bags": "packing",
+    "unpack_bags": "packing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"slidelake.kernels.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'slidelake.kernels' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

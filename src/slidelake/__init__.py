@@ -7,7 +7,8 @@ never as `store`.
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from slidelake._version import __version__
+
 __all__ = ["__version__", "open"]
 
 if TYPE_CHECKING:

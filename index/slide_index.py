@@ -1,0 +1,273 @@
+"""The index of one store: sync, status, and the searches by patch, image, vector and slide."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slidelake.errors import IndexStaleError, QueryError
+from slidelake.index.connection import Connection
+from slidelake.index.filters import Filter, as_filter
+from slidelake.index.hits import Hits, Query
+from slidelake.index.image_query import prepare_image
+from slidelake.index.live import live_versions
+from slidelake.index.locate import patch_at
+from slidelake.index.search import Request, check_k, find, query_vector
+from slidelake.index.slides_table import version_of
+from slidelake.index.sync import SyncReport, synchronise
+from slidelake.index.tables import SLIDES, Collection, facts
+from slidelake.index.upkeep import has_vector_index
+
+if TYPE_CHECKING:
+    from slidelake.encoders import PatchEncoder
+    from slidelake.store import FeatureStore
+
+__all__ = ["EXACT_BELOW", "SlideIndex"]
+
+#: Rows from which a table gets an approximate index; below it every search is exact.
+EXACT_BELOW = 50_000
+
+Where = Filter | Mapping[str, Any] | Sequence[str] | str | None
+
+
+class SlideIndex:
+    """The LanceDB index beside a store's data: derived, and always safe to remove and sync again.
+
+    Searches share these arguments: `space` (may be short, or left out where there is one), `k` hits, `where`
+    (a `Filter`, `{"site": "larynx"}` or `["age>=50"]`; applied before the search, so `k` hits come back if
+    `k` match), `exclude_same_patient`, `exclude_patient`, and `exact` (None: exact wherever a table has no
+    approximate index). Slides that the index does not have, or has from an older commit, never show old
+    vectors: `Hits.stale` counts them and `Hits.notes` say it. Raises IndexMissingError before the first sync,
+    QueryError for what cannot be searched for, FilterError for a filter on no column.
+    """
+
+    def __init__(self, store: FeatureStore, *, exact_below: int = EXACT_BELOW) -> None:
+        self.store = store
+        self.exact_below = exact_below
+        self._connection = Connection(store)
+        self._encoders: dict[str, PatchEncoder] = {}
+
+    def sync(self, *, progress: Callable[..., None] | None = None) -> SyncReport:
+        """Make the index follow the store; a second run writes nothing. Waits for another sync to end."""
+        return synchronise(self.store, self._connection, exact_below=self.exact_below, progress=progress)
+
+    def status(self) -> dict[str, Any]:
+        """What the index holds and how it differs from the store; plain values, ready for JSON."""
+        store_id = str(self.store.info.store_id)
+        live = live_versions(self.store)
+        try:
+            slides = self._connection.table(SLIDES, facts(store_id))
+        except IndexStaleError:
+            slides = None
+        rows = slides.to_arrow().to_pylist() if slides is not None else []
+        indexed = {Collection(row["space"], row["aggregator"]) for row in rows}
+        tables = []
+        for collection in sorted(indexed | set(live)):
+            own = {row["slide_id"]: row for row in rows if row["table"] == collection.table}
+            now = live.get(collection, {})
+            table = self._connection.table(collection.table)
+            ann = table is not None and has_vector_index(table)
+            tables.append(
+                {
+                    "table": collection.table,
+                    "space": collection.space,
+                    "aggregator": collection.aggregator,
+                    "slides": len(own),
+                    "rows": sum(row["rows"] for row in own.values()),
+                    "left_out": sum(row["left_out"] for row in own.values()),
+                    "approximate": ann,
+                    "unindexed_rows": table.index_stats("vector_idx").num_unindexed_rows
+                    if table and ann
+                    else None,
+                    "missing": len(set(now) - set(own)),
+                    "changed": sum(version_of(own[s]) != now[s] for s in set(now) & set(own)),
+                    "gone": len(set(own) - set(now)),
+                }
+            )
+        stale = sum(t["missing"] + t["changed"] + t["gone"] for t in tables)
+        return {"url": self._connection.url, "exists": slides is not None, "stale": stale, "tables": tables}
+
+    def search_patch(
+        self,
+        slide_id: str,
+        x: float,
+        y: float,
+        *,
+        space: str | None = None,
+        k: int = 20,
+        where: Where = None,
+        exclude_same_patient: bool = False,
+        exclude_patient: str | None = None,
+        exact: bool | None = None,
+    ) -> Hits:
+        """Patches like the one of `slide_id` that holds level-0 pixel (x, y), itself left out."""
+        check_k(k)
+        full = self.store.resolve_space(space)
+        patch = patch_at(self.store, slide_id, full, x, y)
+        slide_id = patch.slide_id  # as the store spells it
+        patient = self._patient(slide_id, full)
+        query = Query(
+            kind="patch",
+            k=k,
+            slide_id=slide_id,
+            patient_id=patient,
+            row=patch.row,
+            x=patch.x,
+            y=patch.y,
+            exclude_patients=_patients(exclude_patient, patient if exclude_same_patient else None),
+        )
+        vector = query_vector(patch.feature)
+        return self._find(Collection(full), vector, query, where, exact, exclude_row=(slide_id, patch.row))
+
+    def search_image(
+        self,
+        image: str | os.PathLike[str] | np.ndarray,
+        *,
+        space: str | None = None,
+        mpp: float | None = None,
+        encoder: PatchEncoder | None = None,
+        k: int = 20,
+        where: Where = None,
+        exclude_same_patient: bool = False,
+        exclude_patient: str | None = None,
+        exact: bool | None = None,
+    ) -> Hits:
+        """Patches like an image file or a uint8 (H, W, 3) array; see `prepare_image` for `mpp` and the crop.
+
+        The space's encoder is made again by its name; pass `encoder` where that takes more (weights). An
+        encoder whose id is not the space's is refused.
+        """
+        from slidelake.index.space_encoder import space_encoder, space_patch
+
+        check_k(k)
+        if exclude_same_patient:
+            raise QueryError(
+                "an image file has no patient to leave out", remedy="Name the patient: exclude_patient=ID."
+            )
+        full = self.store.resolve_space(space)
+        patch_px, space_mpp = space_patch(self.store, full)
+        picture = prepare_image(image, patch_px=patch_px, space_mpp=space_mpp, mpp=mpp)
+        if full not in self._encoders or encoder is not None:
+            self._encoders[full] = space_encoder(self.store, full, encoder)
+        features = self._encoders[full].encode(picture.pixels[None])
+        query = Query(
+            kind="image",
+            k=k,
+            image=picture.name,
+            pixels=picture.pixels,
+            notes=picture.notes,
+            exclude_patients=_patients(exclude_patient),
+        )
+        return self._find(Collection(full), query_vector(features[0]), query, where, exact)
+
+    def search_vector(
+        self,
+        vector: Sequence[float] | np.ndarray,
+        *,
+        space: str | None = None,
+        k: int = 20,
+        where: Where = None,
+        exclude_patient: str | None = None,
+        exact: bool | None = None,
+    ) -> Hits:
+        """Patches nearest to a vector (D,) of the space."""
+        check_k(k)
+        unit = query_vector(vector)
+        query = Query(kind="vector", k=k, exclude_patients=_patients(exclude_patient))
+        return self._find(Collection(self.store.resolve_space(space)), unit, query, where, exact)
+
+    def search_slide(
+        self,
+        slide_id: str,
+        *,
+        space: str | None = None,
+        aggregator: str = "mean",
+        k: int = 20,
+        where: Where = None,
+        exclude_same_patient: bool = False,
+        exclude_patient: str | None = None,
+        exact: bool | None = None,
+    ) -> Hits:
+        """Slides like `slide_id` by their pooled embeddings; the slide itself is left out."""
+        check_k(k)
+        full = self.store.resolve_space(space)
+        collection = self._pooled(slide_id, full, aggregator)
+        pooled = self.store.pooled(slide_id, full, collection.aggregator)
+        slide_id, embedding = pooled.slide_id, np.asarray(pooled.embedding)
+        if len(embedding) != 1:
+            raise QueryError(
+                f"{collection.aggregator} makes {len(embedding)} embeddings a slide: no one similarity",
+                remedy="Use an aggregator of one branch, such as mean.",
+                slide=slide_id,
+            )
+        patient = self._patient(slide_id, full)
+        query = Query(
+            kind="slide",
+            k=k,
+            slide_id=slide_id,
+            patient_id=patient,
+            aggregator=collection.aggregator,
+            exclude_patients=_patients(exclude_patient, patient if exclude_same_patient else None),
+        )
+        return self._find(collection, query_vector(embedding[0]), query, where, exact, exclude_slide=slide_id)
+
+    def _find(
+        self,
+        collection: Collection,
+        vector: np.ndarray,
+        query: Query,
+        where: Where,
+        exact: bool | None,
+        *,
+        exclude_slide: str | None = None,
+        exclude_row: tuple[str, int] | None = None,
+    ) -> Hits:
+        from dataclasses import replace
+
+        conditions = as_filter(where)
+        query = replace(query, where=str(conditions), exact=bool(exact))
+        request = Request(collection, vector, query, conditions, exclude_slide, exclude_row)
+        return find(self.store, self._connection, request)
+
+    def _pooled(self, slide_id: str, space: str, aggregator: str) -> Collection:
+        """The collection of pooled slides that `aggregator`, a full id or its name, means for this slide."""
+        slide_id = self.store.bag(slide_id, space).slide_id
+        made = [
+            collection
+            for collection, slides in live_versions(self.store).items()
+            if collection.space == space and collection.aggregator and slide_id in slides
+        ]
+        fits = [c for c in made if c.aggregator == aggregator] or [
+            c for c in made if c.aggregator.rpartition(".")[0] == aggregator
+        ]
+        if len(fits) == 1:
+            return fits[0]
+        if fits:
+            raise QueryError(
+                f"several aggregators are called {aggregator!r}",
+                remedy=f"Use one of: {', '.join(sorted(c.aggregator for c in fits))}.",
+                slide=slide_id,
+            )
+        raise QueryError(
+            f"there is no {aggregator!r} embedding of the slide in {space}",
+            remedy=f"Run `slidelake embed --aggregator {aggregator}`, then `slidelake index sync`.",
+            slide=slide_id,
+        )
+
+    def _patient(self, slide_id: str, space: str) -> str:
+        """The slide's patient: the metadata's, else the commit's, else the slide itself, as sync has it."""
+        from slidelake.index.cohort import read_cohort
+
+        named = read_cohort(self.store).patients.get(slide_id)
+        if named:
+            return named
+        grid_id, _, encoder_id = space.partition("/")
+        commit = self.store.commit(slide_id, "bag", grid_id, encoder_id)
+        return str((commit.provenance.get("patient_id") if commit else None) or slide_id)
+
+
+def _patients(*named: str | None) -> tuple[str, ...]:
+    return tuple(sorted({patient for patient in named if patient}))

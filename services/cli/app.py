@@ -1,0 +1,56 @@
+"""The `slidelake` command: its global options, and the list of its commands."""
+
+from typing import Annotated
+
+import typer
+
+from slidelake._version import __version__
+from slidelake.services.cli import (
+    demo,
+    doctor,
+    embed,
+    encoders,
+    index,
+    ingest,
+    search,
+    status,
+    synth,
+    verify,
+)
+from slidelake.services.cli.session import JsonOption, Session, StoreOption, VerboseOption
+
+app = typer.Typer(
+    name="slidelake",
+    help="Feature store and embedding index for whole-slide images.",
+    epilog="Example: slidelake ingest 'slides/*.svs' --store lake && slidelake index sync --store lake",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"slidelake {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = 0,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
+    ctx.obj = Session(store_url=store, json=as_json, verbose=verbose)
+
+
+for part in (synth, ingest, status, verify, embed, index, search, encoders, doctor, demo):
+    part.register(app)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

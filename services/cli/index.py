@@ -1,0 +1,36 @@
+"""`slidelake index sync|status`: make the search tables follow the store."""
+
+import typer
+
+from slidelake.services.cli.progress import WorkProgress
+from slidelake.services.cli.session import Session, command
+
+
+def register(app: typer.Typer) -> None:
+    index = typer.Typer(
+        help="The search tables: derived from the store, rebuilt at will.", no_args_is_help=True
+    )
+    app.add_typer(index, name="index")
+
+    @command(index, "sync", epilog="Example: slidelake index sync --store lake")
+    def sync(session: Session) -> None:
+        """Add what is new in the store, replace what changed, remove what is gone."""
+        lake = session.lake()
+        with WorkProgress(session.errors, "indexing", unit="bags") as progress:
+            report = lake.index.sync(progress=progress)
+        session.emit({"ok": True, **vars(report)})
+        if not (report.added or report.replaced or report.removed):
+            session.say(f"nothing to do: {report.unchanged} bags are in the index")
+        else:
+            session.say(
+                f"{report.added} bags added, {report.replaced} replaced, {report.removed} removed, "
+                f"{report.unchanged} unchanged; {report.rows:,} patches"
+            )
+
+    @command(index, "status", epilog="Example: slidelake index status --store lake")
+    def status(session: Session) -> None:
+        """Say what the index holds and what it lacks."""
+        state = session.lake().index.status()
+        session.emit({"ok": True, **state})
+        for key, value in state.items():
+            session.say(f"{key}: {value}")

@@ -1,0 +1,105 @@
+"""`slidelake search`: where else does this appear?"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from slidelake.errors import UsageError
+from slidelake.services.cli.session import Session, command
+
+
+def _parse_place(text: str) -> tuple[int, int]:
+    x, _, y = text.partition(",")
+    try:
+        return int(x), int(y)
+    except ValueError as exc:
+        raise UsageError(
+            f"--at {text!r} is not a place",
+            remedy="Write --at X,Y in level-0 pixels, for example --at 5120,2048.",
+        ) from exc
+
+
+def register(app: typer.Typer) -> None:
+    @command(app, "search", epilog="Example: slidelake search --slide S1 --at 5120,2048 -k 20 --store lake")
+    def search(
+        session: Session,
+        slide: Annotated[str | None, typer.Option(help="Slide id of the query.")] = None,
+        at: Annotated[
+            str | None, typer.Option(metavar="X,Y", help="Level-0 pixel in the query patch.")
+        ] = None,
+        image: Annotated[Path | None, typer.Option(help="An image file as the query.")] = None,
+        mpp: Annotated[float | None, typer.Option(help="µm per pixel of --image; else the space's.")] = None,
+        space: Annotated[
+            str | None, typer.Option(help="Grid and encoder; needed where there are several.")
+        ] = None,
+        aggregator: Annotated[str, typer.Option(help="For a whole slide as query.")] = "mean",
+        k: Annotated[int, typer.Option("-k", min=1, max=10_000, help="How many hits.")] = 20,
+        where: Annotated[
+            list[str] | None,
+            typer.Option(metavar="FILTER", help="site=lung, age>=50, 'stage in I,II'; repeatable."),
+        ] = None,
+        exclude_same_patient: Annotated[
+            bool, typer.Option("--exclude-same-patient", help="Leave out the query's own patient.")
+        ] = False,
+        exclude_patient: Annotated[str | None, typer.Option(help="Leave out this patient.")] = None,
+        exact: Annotated[bool, typer.Option("--exact", help="Compare with every patch.")] = False,
+        out: Annotated[Path, typer.Option(help="Gallery: OUT.png and OUT.html.")] = Path("hits"),
+        gallery: Annotated[bool, typer.Option("--gallery/--no-gallery", help="Draw the pictures.")] = True,
+    ) -> int:
+        """Find the patches (or, for a whole slide, the slides) that look most alike."""
+        if (slide is None) == (image is None):
+            raise UsageError(
+                "a search needs one query", remedy="Pass --slide ID --at X,Y, or --slide ID, or --image FILE."
+            )
+        result = session.lake().search(
+            slide=slide,
+            at=_parse_place(at) if at else None,
+            image=image,
+            mpp=mpp,
+            space=space,
+            aggregator=aggregator,
+            k=k,
+            where=where or None,
+            exclude_same_patient=exclude_same_patient,
+            exclude_patient=exclude_patient,
+            exact=True if exact else None,
+        )
+        pictures: dict[str, str] = {}
+        if gallery and len(result):
+            pictures = {name: str(path) for name, path in result.save(out).items()}
+        code = 0 if len(result) else 4
+        session.emit(
+            {
+                "ok": True,
+                "exit_code": code,
+                "space": result.space,
+                "notes": list(result.notes),
+                "hits": result.to_dicts(),
+                "pictures": pictures,
+            }
+        )
+        table = Table()
+        for column in ("rank", "score", "slide", "x,y", "patient", "metadata"):
+            table.add_column(column, overflow="fold")
+        for hit in result:
+            place = "" if hit.row is None else f"{hit.x},{hit.y}"
+            facts = ", ".join(
+                f"{key}={value}" for key, value in hit.metadata.items() if value not in (None, "")
+            )
+            table.add_row(
+                str(hit.rank),
+                f"{hit.score:.4f}",
+                escape(hit.slide_id),
+                place,
+                escape(hit.patient_id),
+                escape(facts),
+            )
+        session.say(table)
+        for note in result.notes:
+            session.errors.print(f"note: {escape(note)}", soft_wrap=True)
+        for path in pictures.values():
+            session.say(f"picture: {escape(path)}")
+        return code

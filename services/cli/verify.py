@@ -1,0 +1,50 @@
+"""`slidelake verify`: is everything that was committed there, and is it what was committed?"""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from slidelake.services.cli.progress import WorkProgress
+from slidelake.services.cli.session import Session, command
+
+
+def register(app: typer.Typer) -> None:
+    @command(app, "verify", epilog="Example: slidelake verify --deep --store lake")
+    def verify(
+        session: Session,
+        deep: Annotated[
+            bool, typer.Option("--deep", help="Read every byte and recompute checksums.")
+        ] = False,
+    ) -> int:
+        """Check every commit of the lake; exit code 5 where damage was found."""
+        from slidelake.store import verify as verify_store
+
+        lake = session.lake()
+        with WorkProgress(session.errors, "verifying") as progress:
+            report = verify_store(lake.store, deep=deep, progress=progress)
+        problems = [
+            {"slide_id": p.slide_id, "key": p.key, "problem": p.problem, "remedy": p.remedy}
+            for p in report.problems
+        ]
+        code = 0 if report.ok else 5
+        session.emit(
+            {
+                "ok": report.ok,
+                "exit_code": code,
+                "deep": deep,
+                "slides": report.slides,
+                "commits": report.commits,
+                "problems": problems,
+            }
+        )
+        if problems:
+            table = Table(title="damage")
+            for column in ("slide", "commit", "problem", "what to do"):
+                table.add_column(column, overflow="fold")
+            for p in problems:
+                table.add_row(p["slide_id"], p["key"], p["problem"], p["remedy"])
+            session.say(table)
+        state = "all well" if report.ok else f"{len(problems)} problems"
+        session.say(f"{report.slides} slides, {report.commits} commits: {state}")
+        return code

@@ -1,0 +1,43 @@
+"""What holds for every test: cases on real data are counted in the header, and nothing skips in CI."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from tests.shared_data import SHARED
+
+#: Tests on the real data carry this word in their name, so that the header can count them.
+WORD = "shared"
+
+
+def _header(ids: Sequence[str]) -> str:
+    count = sum(WORD in name for name in ids)
+    where = "found beside the checkout" if SHARED else "not beside the checkout"
+    return f"real data: {where}, {count} cases read it"
+
+
+def pytest_report_collectionfinish(items: Sequence[pytest.Item]) -> str:
+    return _header([item.nodeid for item in items])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
+    if node.gateway.id == "gw0":
+        reporter = node.config.pluginmanager.get_plugin("terminalreporter")
+        reporter.write_line(_header(ids))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    skipped = terminalreporter.stats.get("skipped", [])
+    if skipped and os.environ.get("CI"):
+        terminalreporter.section("skips are failures in CI", red=True)
+        for report in skipped:
+            terminalreporter.write_line(f"{report.nodeid}: {report.longrepr}")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

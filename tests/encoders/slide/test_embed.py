@@ -1,0 +1,167 @@
+"""Embedding a whole store: what is committed, what is left alone, and what cannot be."""
+
+import numpy as np
+import pytest
+
+from slidelake.encoders.slide import EmbedReport, embed
+from slidelake.encoders.slide import embed as embed_function
+from slidelake.encoders.slide.registry import create_aggregator
+from slidelake.errors import UnknownAggregatorError, UnknownSpaceError
+from slidelake.store import FeatureStore
+
+GRID, ENCODER = "256px-0.5mpp", "stain-texture.0123abcd"
+SPACE = f"{GRID}/{ENCODER}"
+
+
+def put_bag(store, slide_id, rows, *, seed=0, valid=None, encoder_id=ENCODER, dim=12):
+    generator = np.random.default_rng(seed)
+    coords = np.stack([np.arange(rows) * 512, np.zeros(rows)], 1).astype(np.int32)
+    tissue = np.full(rows, 255, np.uint8)
+    store.put_grid(
+        slide_id,
+        GRID,
+        coords=coords,
+        columns={"tissue": tissue, "blur": tissue},
+        attributes={},
+        provenance={},
+    )
+    features = generator.normal(size=(rows, dim)).astype(np.float16)
+    with store.bag_writer(slide_id, GRID, encoder_id, dim=dim) as writer:
+        for start in range(0, rows, 700):
+            part = slice(start, start + 700)
+            writer.write(features[part], None if valid is None else valid[part])
+        writer.commit({})
+    return features
+
+
+@pytest.fixture
+def store(tmp_path):
+    return FeatureStore.open(tmp_path / "lake", create=True)
+
+
+class Watcher:
+    def __init__(self):
+        self.events = []
+
+    def __call__(self, event, **fields):
+        self.events.append((event, fields))
+
+
+def test_made_then_already(store):
+    valid = np.arange(20_000) % 5 > 0  # more than two blocks
+    features = {"a": put_bag(store, "a", 20_000, valid=valid), "b": put_bag(store, "b", 3, seed=1)}
+    progress = Watcher()
+    assert embed(store, progress=progress) == EmbedReport(made=2)
+    assert progress.events == [
+        ("start", {"total": 2}),
+        ("slide", {"slide_id": "a", "state": "made"}),
+        ("slide", {"slide_id": "b", "state": "made"}),
+        ("end", {}),
+    ]
+    pooled = store.pooled("a", SPACE, "mean")
+    wanted = features["a"][valid].astype(np.float64).mean(0)
+    np.testing.assert_allclose(pooled.embedding, wanted[None], rtol=1e-6)
+    assert pooled.scores is None
+    assert pooled.provenance["bag"] == store.bag("a").commit.attempt
+    assert pooled.provenance["aggregator"]["encoder_id"] == ENCODER
+    assert pooled.commit.grid_checksum == store.grid("a", GRID).checksum
+    keys = store.objects.list("")
+    progress = Watcher()
+    assert embed(store, space="stain-texture", progress=progress) == EmbedReport(already=2)
+    assert progress.events[1] == ("slide", {"slide_id": "a", "state": "already"})
+    assert store.objects.list("") == keys
+
+
+def test_two_aggregators_stand_beside_each_other(store):
+    features = put_bag(store, "a", 50)
+    assert embed(store).made == 1
+    assert embed(store, aggregator="max").made == 1
+    np.testing.assert_array_equal(store.pooled("a", None, "max").embedding[0], features.max(0))
+    np.testing.assert_allclose(
+        store.pooled("a", None, "mean").embedding[0], features.mean(0, dtype=np.float64), rtol=1e-6
+    )
+
+
+def test_a_bag_made_again_is_embedded_again(store):
+    put_bag(store, "a", 50)
+    embed(store)
+    features = put_bag(store, "a", 50, seed=5)
+    assert embed(store) == EmbedReport(made=1)
+    pooled = store.pooled("a", SPACE, "mean")
+    np.testing.assert_allclose(pooled.embedding[0], features.mean(0, dtype=np.float64), rtol=1e-6)
+    assert pooled.commit.key.endswith("~000002.json")
+    assert embed(store) == EmbedReport(already=1)
+
+
+def test_slides_that_cannot_be_embedded_stop_no_other(store):
+    put_bag(store, "empty", 0)
+    put_bag(store, "fine", 40)
+    put_bag(store, "unread", 6, valid=np.zeros(6, bool))
+    report = embed(store)
+    assert report.made == 1
+    reasons = dict(report.failed)
+    assert sorted(reasons) == ["empty", "unread"]
+    assert reasons["empty"].startswith("the bag is empty")
+    assert reasons["unread"].startswith("the bag has no valid row")
+
+
+@pytest.mark.parametrize("damage", ["gone", "short", "flipped"])
+def test_a_damaged_bag_is_not_embedded(store, damage):
+    put_bag(store, "a", 3000)
+    shard = store.objects.local / store.bag("a").commit.attempt / "features" / "c" / "0" / "0"
+    data = bytearray(shard.read_bytes())
+    if damage == "gone":
+        shard.unlink()
+    elif damage == "short":
+        shard.write_bytes(data[: len(data) // 2])
+    else:
+        data[1000] ^= 1
+        shard.write_bytes(data)
+    report = embed(store)
+    assert report.made == 0
+    [(slide_id, reason)] = report.failed
+    assert slide_id == "a"
+    assert "features" in reason
+    assert "slidelake verify" in reason
+    assert "~pooled~" not in "".join(store.objects.list("commits"))
+
+
+def test_only_the_slides_asked_for(store):
+    put_bag(store, "a", 5)
+    put_bag(store, "b", 5)
+    put_bag(store, "c", 5, encoder_id="uni2-h.0123abcd")
+    assert embed(store, space=SPACE, slides=["b"]) == EmbedReport(made=1)
+    report = embed(store, space="stain-texture", slides=["b", "c", "nobody"])
+    assert report.already == 1
+    assert sorted(slide_id for slide_id, _ in report.failed) == ["c", "nobody"]
+    # A slide of another space is not one that failed.
+    assert embed(store, space=SPACE) == EmbedReport(made=1, already=1)
+
+
+def test_names_that_fit_nothing(store):
+    with pytest.raises(UnknownSpaceError):
+        embed(store)
+    put_bag(store, "a", 5)
+    with pytest.raises(UnknownSpaceError):
+        embed(store, space="uni2-h")
+    with pytest.raises(UnknownAggregatorError):
+        embed(store, aggregator="median")
+
+
+def test_memory_does_not_grow_with_the_bag(store, monkeypatch):
+    """Blocks are what the aggregator gets: no more rows at a time than BLOCK_ROWS."""
+    put_bag(store, "a", 1000)
+    module = __import__(embed_function.__module__, fromlist=["BLOCK_ROWS"])
+    monkeypatch.setattr(module, "BLOCK_ROWS", 256)
+    sizes = []
+    encoder = create_aggregator("mean", encoder_id=ENCODER)
+
+    class Counting:
+        spec = encoder.spec
+
+        def encode(self, blocks):
+            return encoder.encode(sizes.append(len(block.features)) or block for block in blocks)
+
+    monkeypatch.setattr(module, "create_aggregator", lambda name, encoder_id: Counting())
+    assert embed(store).made == 1
+    assert sizes == [256, 256, 256, 232]
