@@ -1,1 +1,1 @@
-"""Placeholder docstring: the part writes it."""
+"""Ingest: slides → tissue → grid → pixels → encoder → store, in this process or on Ray actors."""
