@@ -82,7 +82,7 @@ class BagWriter:
                 remedy="Give one flag for each row.",
                 slide=self._slide_id,
             )
-        rows = np.where(good[:, None], features, features.dtype.type(0))
+        rows = features if good.all() else np.where(good[:, None], features, features.dtype.type(0))
         self._features.append(finite(rows, self._dtype, self._slide_id))
         self._valid.append(good.astype(np.uint8))
 

@@ -40,6 +40,14 @@ def read_info(objects: Objects) -> StoreInfo | None:
         return None
     except (NotADirectoryError, IsADirectoryError) as exc:
         raise _not_a_store(objects, "is a file, not a store") from exc
+    except Exception as exc:
+        if objects.local is not None and not isinstance(exc, PermissionError):
+            raise
+        # Clients raise what they like: no network, no credentials, no such bucket, no right to read.
+        raise NotAStoreError(
+            f"the store {objects.url} cannot be reached ({type(exc).__name__}: {exc})",
+            remedy="Look at the URL, the network, the credentials and the rights.",
+        ) from exc
     try:
         body = json.loads(data)
         version = int(body["format"])

@@ -59,6 +59,7 @@ class Metadata:
 
 
 def _checked(frame: "pd.DataFrame") -> "pd.DataFrame":
+    import pandas as pd
     import pandas.api.types as types
 
     if "slide_id" not in frame.columns:
@@ -80,8 +81,13 @@ def _checked(frame: "pd.DataFrame") -> "pd.DataFrame":
     if len(twice):
         raise ManifestError(f"{twice.iloc[0]} stands in the table twice", remedy="Give each slide one row.")
     whole = {name: "Int64" for name in frame.columns if types.is_integer_dtype(frame[name])}
-    # numpy's integers would turn into floats at the first empty cell.
-    return frame.assign(slide_id=ids).astype(whole)
+    # numpy's integers would turn into floats at the first empty cell; categories are a matter of memory only.
+    plain = {
+        name: frame[name].dtype.categories.dtype
+        for name in frame.columns
+        if isinstance(frame[name].dtype, pd.CategoricalDtype)
+    }
+    return frame.assign(slide_id=ids).astype({**whole, **plain})
 
 
 def _merge(old: "pd.DataFrame", new: "pd.DataFrame") -> "pd.DataFrame":

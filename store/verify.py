@@ -10,8 +10,8 @@ import xxhash
 import zarr
 
 from slidelake.store.checksums import raw
-from slidelake.store.commits import Commit, parse_commit
-from slidelake.store.layout import CommitKey, SlideState, Subject
+from slidelake.store.commits import Commit, read_commit
+from slidelake.store.layout import SlideState, Subject
 from slidelake.store.objects import Objects
 from slidelake.store.profile import ArrayProfile
 
@@ -79,7 +79,7 @@ def verify(
 def _read_all(objects: Objects, state: SlideState, report: VerifyReport) -> dict[Subject, Commit]:
     commits = {}
     for subject, key in sorted(state.keys.items()):
-        commit = _read(objects, key)
+        commit = read_commit(objects, key)
         if commit is not None:
             commits[subject] = commit
             continue
@@ -92,13 +92,6 @@ def _read_all(objects: Objects, state: SlideState, report: VerifyReport) -> dict
             )
         )
     return commits
-
-
-def _read(objects: Objects, key: CommitKey) -> Commit | None:
-    try:
-        return parse_commit(key, objects.read(key.key))
-    except FileNotFoundError:
-        return None
 
 
 class _Look:

@@ -1,6 +1,8 @@
 """What a commit is, when it is refused, and when one that is there does not count."""
 
 import json
+import os
+import threading
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 
 from slidelake.errors import DuplicateSlideError, GridMismatchError, StoreError, UsageError
-from slidelake.store import FeatureStore, Subject
+from slidelake.store import FeatureStore, Subject, commits
 from slidelake.store.attempts import GC_GRACE, Attempt
 from slidelake.store.commits import read_state
 from slidelake.store.testing import ENCODER_ID, GRID_ID, add_slide
@@ -125,7 +127,10 @@ def test_an_attempt_that_gc_may_take_is_refused(store: FeatureStore) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b'{"format": 1}', b'{"format": 9}', b"[]", b"\xff\xfe"])
-def test_a_commit_that_does_not_parse_is_void(store: FeatureStore, data: bytes) -> None:
+def test_a_commit_that_does_not_parse_is_void(
+    store: FeatureStore, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commits, "VOID_AFTER", 0.0)
     add_slide(store, "S1", seed=0)
     good = store.bag("S1").commit
     store.objects.put_if_absent(good.key.replace("000001.json", "000002.json"), data)
@@ -133,6 +138,34 @@ def test_a_commit_that_does_not_parse_is_void(store: FeatureStore, data: bytes) 
     # The next writer goes above it.
     add_slide(store, "S1", seed=1)
     assert store.bag("S1").commit.generation == 3
+
+
+def test_void_is_what_is_a_minute_old(store: FeatureStore) -> None:
+    add_slide(store, "S1")
+    good = store.bag("S1").commit
+    assert store.objects.local is not None
+    path = store.objects.local / good.key.replace("000001.json", "000002.json")
+    path.write_bytes(b"{")
+    minute_ago = path.stat().st_mtime - 61
+    os.utime(path, (minute_ago, minute_ago))
+    assert store.bag("S1").commit == good
+    assert commits.VOID_AFTER == 60
+
+
+def test_a_commit_that_is_being_written_is_waited_for(store: FeatureStore) -> None:
+    add_slide(store, "S1")
+    grid = store.grid("S1", GRID_ID).commit
+    path = Path(store.url) / grid.key
+    data = path.read_bytes()
+    path.write_bytes(data[:100])
+    finish = threading.Timer(0.2, lambda: path.write_bytes(data))
+    finish.start()
+    # Without the wait this would be a second grid, with rows of its own.
+    again = store.put_grid(
+        "S1", GRID_ID, coords=np.zeros((2, 2), int), columns={}, attributes={}, provenance={}
+    )
+    finish.join()
+    assert again.commit == grid
 
 
 def test_ids_that_differ_only_in_case_are_one(store: FeatureStore) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from slidelake.errors import StoreFullError, StoreNotWritableError
-from slidelake.store import FeatureStore, Objects
+from slidelake.store import FeatureStore, Objects, verify
 from slidelake.store.put_if_absent import ASIDE
 from slidelake.store.testing import GRID_ID, add_slide
 
@@ -139,13 +139,45 @@ def test_a_full_disk(store: FeatureStore) -> None:
         shard = writer._features._file
         assert shard is not None
         shard._file.close()
-        shard._file = Path("/dev/full").open("wb", buffering=0)
+        shard._file = Path("/dev/full").open("wb", buffering=0)  # noqa: SIM115 - the writer closes it
         with pytest.raises(StoreFullError, match=r"no space is left.*Free some space") as caught:
             writer.write(np.ones((300, 2), np.float32))
         attempt = writer.attempt
     assert isinstance(caught.value, OSError)
     assert store.url in str(caught.value)
     assert store.objects.list(attempt) == []
+
+
+def test_a_disk_that_is_full_at_the_commit(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_slide(store, "S1")
+    before = store.objects.list("")
+
+    def link(source: Any, target: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", link)
+    with store.bag_writer("S1", GRID_ID, "x.00000000", dim=2) as writer:
+        writer.write(np.ones((300, 2), np.float32))
+        with pytest.raises(StoreFullError):
+            writer.commit({})
+    assert store.objects.list("") == before
+
+
+def test_a_commit_that_landed_keeps_its_data(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_slide(store, "S1")
+    real = os.link
+
+    def link(source: Any, target: Any) -> None:
+        real(source, target)
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "link", link)
+    with store.bag_writer("S1", GRID_ID, "x.00000000", dim=2) as writer:
+        writer.write(np.ones((300, 2), np.float32))
+        with pytest.raises(OSError, match="Input/output"):
+            writer.commit({})
+    assert verify(store, deep=True).ok
+    assert len(store.bag("S1", "x").features) == 300
 
 
 @pytest.mark.parametrize(
