@@ -96,7 +96,7 @@ class Pixels:
         commit = self._store.commit(slide_id, "bag", self._grid_id, self._encoder_id)
         origin = commit.provenance if commit is not None else {}
         uri = str(origin.get("source_uri") or "")
-        if not uri or not _same_size(uri, origin.get("source_size")):
+        if not uri or _remote(uri) or not _same_size(uri, origin.get("source_size")):
             return None
         from slidelake.ingest import open_slide
 
@@ -141,6 +141,11 @@ class Pixels:
         if right - left < 2 * half - 1:
             ImageDraw.Draw(crop).rectangle(box, outline=_MARK, width=3)
         return Picture(crop, f"Surroundings of the patch of {slide_id} at {x}, {y}, from the thumbnail", note)
+
+
+def _remote(uri: str) -> bool:
+    """Would opening it fetch the whole slide? A gallery of twenty hits must not copy twenty slides."""
+    return "://" in uri and not uri.startswith("file://")
 
 
 def _same_size(uri: str, size: object) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from PIL import Image
 
 from slidelake.index import Hits, Query, SlideIndex
@@ -13,7 +14,7 @@ from slidelake.services.gallery import render_html, render_png
 from slidelake.services.gallery.cards import lay_out
 from slidelake.services.gallery.picture import plain
 from slidelake.store import FeatureStore
-from tests.index.lakes import FOOTPRINT, SPACE, features, make_lake, put_pooled
+from tests.index.lakes import FOOTPRINT, SPACE, features, make_lake, put_pooled, put_slide
 
 THUMBNAIL = np.full((64, 192, 3), (214, 160, 190), np.uint8)  # 3,072 × 1,024 level-0 pixels, 16 to one
 
@@ -123,6 +124,53 @@ def test_without_the_slide_the_thumbnail_serves_and_says_so(store: FeatureStore,
         assert card.picture is not None
         assert "thumbnail" in card.picture.note
         assert card.picture.image.size == (256, 256)
+
+
+def test_pixels_come_from_the_slide_while_it_is_the_one_that_went_in(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, size=(1024, 1536, 3), dtype=np.uint8)
+    slide = tmp_path / "S0.tif"
+    tifffile.imwrite(slide, pixels, tile=(256, 256), photometric="rgb")
+    lake = FeatureStore.open(tmp_path / "lake", create=True)
+    grid = {
+        "spec": {"patch_px": 256, "mpp": None, "stride_px": 256},
+        "footprint_level0": [256.0, 256.0],
+        "stride_level0": [256.0, 256.0],
+        "effective_mpp": None,
+        "slide_size": [1536, 1024],
+        "level": 0,
+        "level_downsample": 1.0,
+        "native": True,
+    }
+    origin = {"source_uri": str(slide), "source_size": slide.stat().st_size}
+    at = np.array([[256 * (i % 6), 256 * (i // 6)] for i in range(12)])
+    put_slide(lake, "S0", features(0), provenance=origin, at=at, facts=grid)
+    lake.put_overview(
+        "S0",
+        thumbnail=pixels[::16, ::16],
+        tissue_mask=np.ones((64, 96), np.uint8),
+        attributes={},
+        provenance=origin,
+    )
+    index = SlideIndex(lake)
+    index.sync()
+    hits = index.search_patch("S0", 300, 300, k=3)
+    gallery = lay_out(hits, lake, limit=3)
+    assert gallery.query.picture is not None
+    assert gallery.query.picture.note == ""
+    assert np.array_equal(np.asarray(gallery.query.picture.image), pixels[256:512, 256:512])
+    assert "µm" not in gallery.subtitle
+    for card, hit in zip(gallery.hits, hits, strict=True):
+        assert card.picture is not None
+        assert hit.x is not None
+        assert hit.y is not None
+        assert np.array_equal(
+            np.asarray(card.picture.image), pixels[hit.y : hit.y + 256, hit.x : hit.x + 256]
+        )
+    for damage in (lambda: slide.write_bytes(slide.read_bytes()[:-1]), slide.unlink):
+        damage()
+        first = lay_out(hits, lake, limit=1).hits[0].picture
+        assert first is not None
+        assert "thumbnail" in first.note
 
 
 def test_features_without_overview_still_have_a_gallery(tmp_path: Path) -> None:
