@@ -21,6 +21,7 @@ from slidelake.index.live import LiveView, Version
 from slidelake.index.slides_table import version_of
 from slidelake.index.tables import (
     METRIC,
+    OWN_COLUMNS,
     SLIDES,
     Collection,
     declared_columns,
@@ -112,7 +113,7 @@ def _find(store: FeatureStore, connection: Connection, request: Request, live: d
     labels_changed = metadata_generation(slides.schema) != store.metadata.generation()
     if labels_changed and {c.column for c in request.where.conditions} - set(columns):
         raise IndexStaleError(
-            "the filter names a column that the index does not have, and the metadata changed since the last sync",
+            "the filter names a column that the index does not have, and the metadata is newer than the index",
             remedy="Run `slidelake index sync`.",
         )
     slide_filter, patch_filter = request.where.split(columns)
@@ -139,30 +140,34 @@ def _find(store: FeatureStore, connection: Connection, request: Request, live: d
         )
     condition = _prefilter(request, patch_filter, allowed, set(rows))
     found = _nearest(table, request, condition, allowed) if allowed else _Candidates.none()
-    hits = []
     names = {c.physical: c.name for c in columns.values() if c.level == "slide"}
-    for rank, i in enumerate(found.order[: query.k], start=1):
+    stale = len(set(live) - set(current)) + len(set(rows) - set(live))
+    hits = _as_hits(found, request, allowed, names)
+    return Hits(hits, query=query, space=collection.space, stale=stale, notes=notes)
+
+
+def _as_hits(
+    found: _Candidates, request: Request, allowed: dict[str, Any], names: dict[str, str]
+) -> list[Hit]:
+    """The best of the candidates with what their slides' rows say; `names`: metadata columns' own names."""
+    patches = not request.collection.aggregator
+    hits = []
+    for rank, i in enumerate(found.order[: request.query.k], start=1):
         row = allowed[found.slides[i]]
-        patch = not collection.aggregator
         hits.append(
             Hit(
                 rank=rank,
                 score=float(found.scores[i]),
                 slide_id=found.slides[i],
                 patient_id=row["patient_id"],
-                row=int(found.rows[i]) if patch else None,
-                x=int(found.x[i]) if patch else None,
-                y=int(found.y[i]) if patch else None,
-                space=collection.space,
-                metadata={
-                    name: row[physical]
-                    for physical, name in names.items()
-                    if physical not in ("slide_id", "patient_id")
-                },
+                row=int(found.rows[i]) if patches else None,
+                x=int(found.x[i]) if patches else None,
+                y=int(found.y[i]) if patches else None,
+                space=request.collection.space,
+                metadata={name: row[own] for own, name in names.items() if own not in OWN_COLUMNS},
             )
         )
-    stale = len(set(live) - set(current)) + len(set(rows) - set(live))
-    return Hits(hits, query=query, space=collection.space, stale=stale, notes=notes)
+    return hits
 
 
 def _open(store: FeatureStore, connection: Connection, collection: Collection) -> tuple[Any, Any]:

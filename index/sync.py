@@ -64,6 +64,7 @@ class _Plan:
     add: list[str] = field(default_factory=list)
     replace: list[str] = field(default_factory=list)
     remove: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
     unchanged: int = 0
 
 
@@ -91,17 +92,18 @@ def synchronise(
             _mend(connection, slides, collection)
             plans.append(_plan(collection, live.get(collection, {}), slides.of(collection.table)))
         tell("start", total=sum(len(plan.add) + len(plan.replace) for plan in plans))
-        failed: list[tuple[str, str]] = []
         rows = left_out = 0
         for plan in plans:
             still_held()
             _remove(connection, slides, plan)
             done: list[Row] = []
-            for batch in _batches(_read(store, plan, failed), batch_bytes):
+            for batch in _batches(_read(store, plan), batch_bytes):
                 still_held()
                 done += _write(connection, slides, store_id, plan.collection, batch)
                 for vectors in batch:
                     tell("slide", slide_id=vectors.slide_id)
+            for slide_id in plan.failed:
+                tell("slide", slide_id=slide_id)
             rows += sum(row["rows"] for row in done)
             left_out += sum(row["left_out"] for row in done)
             if done or plan.remove:
@@ -109,16 +111,15 @@ def synchronise(
                 tidy(connection, plan.collection.table, exact_below=exact_below)
         if rows or relabelled or any(plan.remove for plan in plans):
             tidy(connection, SLIDES, exact_below=None)
-        lost = {slide for slide, _ in failed}
         report = SyncReport(
-            added=sum(slide not in lost for plan in plans for slide in plan.add),
-            replaced=sum(slide not in lost for plan in plans for slide in plan.replace),
+            added=sum(slide not in plan.failed for plan in plans for slide in plan.add),
+            replaced=sum(slide not in plan.failed for plan in plans for slide in plan.replace),
             removed=sum(len(plan.remove) for plan in plans),
             unchanged=sum(plan.unchanged for plan in plans),
             rows=rows,
             left_out=left_out,
             relabelled=relabelled,
-            failed=tuple(failed),
+            failed=tuple(item for plan in plans for item in plan.failed.items()),
         )
         tell("end")
         log.info("index synchronised", extra={"added": report.added, "rows": report.rows})
@@ -192,7 +193,7 @@ def _remove(connection: Connection, slides: SlidesTable, plan: _Plan) -> None:
         table.delete(col("slide_id").isin(plan.remove))
 
 
-def _read(store: FeatureStore, plan: _Plan, failed: list[tuple[str, str]]) -> Iterator[Vectors]:
+def _read(store: FeatureStore, plan: _Plan) -> Iterator[Vectors]:
     for slide_id in [*plan.add, *plan.replace]:
         try:
             yield read_vectors(store, plan.collection, slide_id)
@@ -201,7 +202,7 @@ def _read(store: FeatureStore, plan: _Plan, failed: list[tuple[str, str]]) -> It
             OSError,
         ) as exc:  # one damaged slide must not keep the others out; it is reported
             log.warning("slide not indexed", extra={"slide_id": slide_id, "why": str(exc)})
-            failed.append((slide_id, str(exc)))
+            plan.failed[slide_id] = str(exc)
 
 
 def _batches(items: Iterable[Vectors], limit: int) -> Iterator[list[Vectors]]:
