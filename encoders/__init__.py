@@ -6,7 +6,13 @@ Light to import: torch, timm and numba come with the encoder that uses them.
 from typing import TYPE_CHECKING, Any
 
 from slidelake.encoders.base import EncoderSpec, PatchEncoder, check_patches
-from slidelake.encoders.registry import EncoderInfo, create_encoder, describe_encoders, encoder_names, register
+from slidelake.encoders.registry import (
+    EncoderInfo,
+    create_encoder,
+    describe_encoders,
+    encoder_names,
+    register,
+)
 from slidelake.encoders.stain import stain_shift
 
 if TYPE_CHECKING:

@@ -150,7 +150,9 @@ def autocorrelation(plane: Plane, lags: npt.NDArray[np.int64], out: Row) -> None
         for y in range(height - lag):
             for x in range(width):
                 across += (plane[y, x] - mean) * (plane[y + lag, x] - mean)
-        out[3 + number] = 0.5 * (along / (height * (width - lag)) + across / ((height - lag) * width)) / second
+        out[3 + number] = (
+            0.5 * (along / (height * (width - lag)) + across / ((height - lag) * width)) / second
+        )
 
 
 @nb.njit(cache=True, nogil=True)

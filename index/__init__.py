@@ -7,11 +7,10 @@ from slidelake.index.hits import Hit, Hits, Query
 
 if TYPE_CHECKING:
     from slidelake.index.evaluate import phash64, retrieval_scores
-    from slidelake.index.slide_index import EXACT_BELOW, SlideIndex
+    from slidelake.index.slide_index import SlideIndex
     from slidelake.index.sync import SyncReport
 
 __all__ = [
-    "EXACT_BELOW",
     "Condition",
     "Filter",
     "Hit",
@@ -25,11 +24,10 @@ __all__ = [
 ]
 
 _LAZY = {
-    "phash64": "slidelake.index.evaluate",
-    "retrieval_scores": "slidelake.index.evaluate",
-    "EXACT_BELOW": "slidelake.index.slide_index",
     "SlideIndex": "slidelake.index.slide_index",
     "SyncReport": "slidelake.index.sync",
+    "phash64": "slidelake.index.evaluate",
+    "retrieval_scores": "slidelake.index.evaluate",
 }
 
 

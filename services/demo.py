@@ -104,6 +104,7 @@ def run_demo(
 
 def _make_slides(folder: Path, seed: int, say: Say, progress: MakeProgress) -> "pd.DataFrame":
     import pandas as pd
+
     from slidelake.ingest.synthetic import synthesise
 
     stamp = folder / f".seed-{seed}"
