@@ -5,6 +5,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,8 @@ def run_on_ray(
             remedy="Use a folder or an object store, or --workers 0.",
         )
     try:
-        import ray
+        # Ray's decorators are typed for literal use only; here classes and options are values.
+        ray: Any = import_module("ray")
     except ImportError as exc:
         raise MissingDependencyError(
             "Ray is not installed", remedy="Install slidelake[ray], or pass --workers 0."
@@ -72,7 +74,7 @@ def run_on_ray(
 
     with _cluster(ray, workers):
         # One slide at a time an actor; on a machine with GPUs each takes one, or its share of one.
-        gpus = _resources(ray).get("GPU", 0.0)
+        gpus = ray.cluster_resources().get("GPU", 0.0)
         resources = {"num_cpus": 1, "num_gpus": min(1.0, gpus / workers)}
         actor = ray.remote(max_restarts=0, max_task_retries=0, **resources)(_Worker)
         _feed(
@@ -127,10 +129,6 @@ def _lost(task: SlideTask) -> WorkerLostError:
         remedy="Look at the machine's memory; try this slide alone with --workers 0.",
         slide=task.slide_id,
     )
-
-
-def _resources(ray: Any) -> dict[str, float]:
-    return dict(ray.cluster_resources())
 
 
 @contextmanager
