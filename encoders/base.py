@@ -81,7 +81,8 @@ def check_patches(patches: npt.NDArray[np.uint8], *, encoder: str) -> None:
     if not isinstance(patches, np.ndarray) or patches.dtype != np.uint8:
         kind = patches.dtype if isinstance(patches, np.ndarray) else type(patches).__name__
         raise UsageError(
-            f"{encoder} got patches of {kind}, not of uint8", remedy="Give RGB values 0 to 255 as a numpy uint8 array."
+            f"{encoder} got patches of {kind}, not of uint8",
+            remedy="Give RGB values 0 to 255 as a numpy uint8 array.",
         )
     if patches.ndim != 4 or patches.shape[3] != 3:
         raise UsageError(

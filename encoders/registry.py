@@ -74,7 +74,9 @@ def register(
     def keep(factory: Factory) -> Factory:
         if name in _registered:
             held = _registered[name].factory
-            raise ValueError(f"encoder {name!r} is registered already, by {held.__module__}.{held.__qualname__}")
+            raise ValueError(
+                f"encoder {name!r} is registered already, by {held.__module__}.{held.__qualname__}"
+            )
         available = not needs or importlib.util.find_spec(needs) is not None
         shown = f"{name}<model>" if name.endswith(":") else name
         info = EncoderInfo(shown, dim, input_px, licence, needs, available, description)
@@ -84,7 +86,9 @@ def register(
     return keep
 
 
-def create_encoder(name: str, *, weights: str | None = None, device: str = "auto", **options: Any) -> PatchEncoder:
+def create_encoder(
+    name: str, *, weights: str | None = None, device: str = "auto", **options: Any
+) -> PatchEncoder:
     """Make the encoder of that name; `weights` is a local path, `device` "auto", "cpu", "cuda", "cuda:1", …
 
     Raises UnknownEncoderError (which lists the known), UsageError on an option that the encoder does not take,
@@ -180,6 +184,8 @@ def _import_factory(name: str, module: str, attribute: str) -> Factory:
             remedy=f"Choose one of {known}, or give an importable module:factory.",
         ) from exc
     if not callable(factory):
-        raise UnknownEncoderError(f"{name!r} is not a function", remedy="Give module:factory of an encoder factory.")
+        raise UnknownEncoderError(
+            f"{name!r} is not a function", remedy="Give module:factory of an encoder factory."
+        )
     made: Factory = factory
     return made
