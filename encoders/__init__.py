@@ -1,4 +1,9 @@
-"""Encoders: patches in, vectors out. Light to import: torch, timm and numba come with the encoder that uses them."""
+"""Encoders: patches in, vectors out; bags in, slide embeddings out.
+
+Light to import: torch, timm and numba come with the encoder that uses them.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from slidelake.encoders.base import EncoderSpec, PatchEncoder, check_patches
 from slidelake.encoders.registry import (
@@ -10,14 +15,43 @@ from slidelake.encoders.registry import (
 )
 from slidelake.encoders.stain import stain_shift
 
+if TYPE_CHECKING:
+    from slidelake.encoders.slide import (
+        Block,
+        EmbedReport,
+        SlideEmbedding,
+        SlideEncoder,
+        SlideEncoderSpec,
+        aggregator_names,
+        create_aggregator,
+        embed,
+    )
+
 __all__ = [
+    "Block",
+    "EmbedReport",
     "EncoderInfo",
     "EncoderSpec",
     "PatchEncoder",
+    "SlideEmbedding",
+    "SlideEncoder",
+    "SlideEncoderSpec",
+    "aggregator_names",
     "check_patches",
+    "create_aggregator",
     "create_encoder",
     "describe_encoders",
+    "embed",
     "encoder_names",
     "register",
     "stain_shift",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        # What is not above is of the slide encoders, which bring the store.
+        from slidelake.encoders import slide
+
+        return getattr(slide, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

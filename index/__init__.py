@@ -6,11 +6,11 @@ from slidelake.index.filters import Condition, Filter, parse_where
 from slidelake.index.hits import Hit, Hits, Query
 
 if TYPE_CHECKING:
-    from slidelake.index.slide_index import EXACT_BELOW, SlideIndex
+    from slidelake.index.evaluate import phash64, retrieval_scores
+    from slidelake.index.slide_index import SlideIndex
     from slidelake.index.sync import SyncReport
 
 __all__ = [
-    "EXACT_BELOW",
     "Condition",
     "Filter",
     "Hit",
@@ -19,12 +19,15 @@ __all__ = [
     "SlideIndex",
     "SyncReport",
     "parse_where",
+    "phash64",
+    "retrieval_scores",
 ]
 
 _LAZY = {
-    "EXACT_BELOW": "slidelake.index.slide_index",
     "SlideIndex": "slidelake.index.slide_index",
     "SyncReport": "slidelake.index.sync",
+    "phash64": "slidelake.index.evaluate",
+    "retrieval_scores": "slidelake.index.evaluate",
 }
 
 

@@ -18,8 +18,12 @@ __all__ = ["Cohort", "read_cohort"]
 
 @dataclass(frozen=True)
 class Cohort:
-    """Types of the metadata columns, their values by slide, and the patients that the metadata names."""
+    """Types of the metadata columns, their values by slide, and the patients that the metadata names.
 
+    `generation` is the metadata's own: while it stands, nothing of this changes.
+    """
+
+    generation: int
     types: dict[str, pa.DataType]
     values: dict[str, dict[str, Any]]
     patients: dict[str, str]
@@ -27,14 +31,16 @@ class Cohort:
 
 def read_cohort(store: FeatureStore) -> Cohort:
     """The store's metadata; `patient_id` is kept apart, because every slide has one with or without it."""
+    generation = store.metadata.generation()
     frame = store.metadata.read()
     if frame.empty or "slide_id" not in frame:
-        return Cohort({}, {}, {})
+        return Cohort(generation, {}, {}, {})
     slides = [str(slide) for slide in frame["slide_id"]]
     columns = {str(name): _column(frame[name]) for name in frame.columns if name != "slide_id"}
     patients = columns.pop("patient_id", pa.nulls(len(slides), pa.string())).cast(pa.string()).to_pylist()
     lists = {name: column.to_pylist() for name, column in columns.items()}
     return Cohort(
+        generation=generation,
         types={name: column.type for name, column in columns.items()},
         values={slide: {name: lists[name][i] for name in lists} for i, slide in enumerate(slides)},
         patients={slide: p for slide, p in zip(slides, patients, strict=True) if p},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,18 +27,26 @@ class Connection:
 
     def __init__(self, store: FeatureStore) -> None:
         self.store = store
-        url = store.objects.url_of("index")
-        if "memory:" in url.split("/", 1)[0]:
+        self.url = store.objects.url_of("index")
+        self._database: Any = None
+
+    @property
+    def possible(self) -> bool:
+        """Can LanceDB lie beside this store? Not in memory, which is fsspec's own."""
+        return not self.url.startswith("memory:")
+
+    def require(self) -> None:
+        """Raise IndexStateError for a store that cannot hold an index."""
+        if not self.possible:
             raise IndexStateError(
                 "a store in memory cannot hold an index",
                 remedy="Keep the store in a folder or in an object store such as s3://.",
             )
-        self.url = url
-        self._database: Any = None
 
     @property
     def database(self) -> Any:
         if self._database is None:
+            self.require()
             import lancedb
 
             self._database = lancedb.connect(
@@ -65,6 +74,13 @@ class Connection:
             if not token:
                 return sorted(names)
 
+    def snapshot(self, name: str, facts: Mapping[str, str]) -> Any | None:
+        """The table as it is now, whatever a sync writes meanwhile: for reads that must agree."""
+        table = self.table(name, facts)
+        if table is not None:
+            table.checkout(table.version)
+        return table
+
     def table(self, name: str, facts: Mapping[str, str] | None = None) -> Any | None:
         """The table, at its newest version; None if there is none; IndexStaleError if its facts are not
         `facts`.
@@ -91,13 +107,22 @@ class Connection:
 
 
 def lance_options(options: Mapping[str, Any]) -> dict[str, str]:
-    """fsspec's storage options (s3fs's names) as those of LanceDB's object store."""
+    """fsspec's storage options (s3fs's names) as those of LanceDB's object store.
+
+    LanceDB reads the usual `AWS_…` variables itself, but refuses an endpoint without TLS unless told.
+    """
     client = dict(options.get("client_kwargs") or {})
+    endpoint = (
+        options.get("endpoint_url")
+        or client.get("endpoint_url")
+        or os.environ.get("AWS_ENDPOINT_URL_S3")
+        or os.environ.get("AWS_ENDPOINT_URL")
+    )
     named = {
         "aws_access_key_id": options.get("key"),
         "aws_secret_access_key": options.get("secret"),
         "aws_session_token": options.get("token"),
-        "aws_endpoint": options.get("endpoint_url") or client.get("endpoint_url"),
+        "aws_endpoint": endpoint,
         "aws_region": client.get("region_name"),
         "skip_signature": "true" if options.get("anon") else None,
     }

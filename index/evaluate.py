@@ -1,7 +1,8 @@
 """How good retrieval is: average precision, precision, paired bootstrap, near-duplicates left out.
 
-One routine scores every encoder, for the benchmark and for the demo alike: exact cosine search over a labelled
-set, hits of the query's own group (its patient) and near-identical images left out. Only numpy is used here.
+One routine scores every encoder, for the benchmark and for the demo alike: exact cosine search over a
+labelled set, hits of the query's own group (its patient) and near-identical images left out. Only numpy is
+used here.
 """
 
 from collections.abc import Sequence
@@ -131,10 +132,10 @@ def retrieval_scores(
 ) -> RetrievalScores:
     """Let each of the N labelled rows search the others by cosine, and score what comes first.
 
-    `features` (N, D); `queries` (N, D) are the rows to ask with where they differ from those searched (a shifted
-    stain); `asked` restricts who asks. A candidate is left out when it is the query itself, when its group is
-    the query's (an empty group is nobody's), or when its hash is within `max_bits` of the query's. Ties go to
-    the lower row. Raises QueryError on lengths that do not agree and on what is not finite.
+    `features` (N, D); `queries` (N, D) are the rows to ask with where they differ from those searched (a
+    shifted stain); `asked` restricts who asks. A candidate is left out when it is the query itself, when its
+    group is the query's (an empty group is nobody's), or when its hash is within `max_bits` of the query's.
+    Ties go to the lower row. Raises QueryError on lengths that do not agree and on what is not finite.
     """
     names = np.asarray(labels, dtype=np.str_)
     rows = len(features)

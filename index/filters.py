@@ -170,7 +170,12 @@ def _parse(term: str) -> Condition:
     operator = " ".join(first.group(1).lower().split()).replace("==", "=")
     rest = term[first.end() :].strip()
     if operator in ("in", "not in"):
-        row = next(csv.reader([rest], skipinitialspace=True), [])
+        try:
+            row = next(csv.reader([rest], skipinitialspace=True), [])
+        except csv.Error as exc:
+            raise FilterError(
+                f"cannot read the values of {term!r}: {exc}", remedy="Write them as a,b on one line."
+            ) from exc
         return Condition(column, operator, tuple(value.strip() for value in row if value.strip()))
     if len(rest) >= 2 and rest[0] == rest[-1] and rest[0] in "'\"":
         rest = rest[1:-1]
@@ -196,7 +201,7 @@ def _typed(value: Scalar, column: Column, operator: str) -> Scalar:
         remedy=f"Compare {column.name} with {_EXAMPLES[column.kind]}.",
     )
     if column.kind == "text":
-        if not isinstance(value, str):
+        if not isinstance(value, str) or not _encodable(value):
             raise wrong
         return value
     if column.kind == "boolean":
@@ -220,6 +225,15 @@ def _typed(value: Scalar, column: Column, operator: str) -> Scalar:
     if column.kind == "integer" and number.is_integer() and abs(number) < 2**53:
         return int(number)
     return number
+
+
+def _encodable(text: str) -> bool:
+    """False for what a terminal passed on without being able to decode it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 _EXAMPLES = {

@@ -14,12 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slidelake.errors import IndexMissingError, QueryError
+from slidelake.errors import IndexMissingError, IndexStaleError, QueryError
 from slidelake.index.filters import Filter
 from slidelake.index.hits import Hit, Hits, Query
-from slidelake.index.live import Version, live_versions
+from slidelake.index.live import LiveView, Version
 from slidelake.index.slides_table import version_of
-from slidelake.index.tables import METRIC, SLIDES, Collection, declared_columns, facts, normalise
+from slidelake.index.tables import (
+    METRIC,
+    OWN_COLUMNS,
+    SLIDES,
+    Collection,
+    declared_columns,
+    facts,
+    metadata_generation,
+    normalise,
+)
 from slidelake.index.upkeep import has_vector_index
 
 if TYPE_CHECKING:
@@ -81,22 +90,38 @@ def query_vector(vector: Any) -> np.ndarray:
     return np.asarray(unit[0], dtype=np.float32)
 
 
-def find(store: FeatureStore, connection: Connection, request: Request) -> Hits:
+def find(store: FeatureStore, connection: Connection, request: Request, view: LiveView) -> Hits:
     """The `k` nearest live vectors to the request's, as `Hits`.
 
     IndexMissingError when the index or this table of it is not there, QueryError for a vector of another
     dimension, FilterError for a filter on no column.
     """
+    remembered = view.remembered()
+    if remembered is not None:
+        hits = _find(store, connection, request, remembered.get(request.collection, {}))
+        if not hits.stale and view.holds(request.collection, {hit.slide_id for hit in hits}):
+            return hits
+    return _find(store, connection, request, view.listed().get(request.collection, {}))
+
+
+def _find(store: FeatureStore, connection: Connection, request: Request, live: dict[str, Version]) -> Hits:
     collection = request.collection
     table, slides = _open(store, connection, collection)
     query = replace(request.query, exact=request.query.exact or not has_vector_index(table))
     request = replace(request, query=query)
     columns = declared_columns(slides.schema, patches=not collection.aggregator)
+    labels_changed = metadata_generation(slides.schema) != store.metadata.generation()
+    if labels_changed and {c.column for c in request.where.conditions} - set(columns):
+        raise IndexStaleError(
+            "the filter names a column that the index does not have, and the metadata is newer than the index",
+            remedy="Run `slidelake index sync`.",
+        )
     slide_filter, patch_filter = request.where.split(columns)
     rows = _slide_rows(slides, collection.table)
-    live = live_versions(store).get(collection, {})
     current = {slide: row for slide, row in rows.items() if live.get(slide) == version_of(row)}
     notes = list(_staleness(live, rows, current))
+    if labels_changed:
+        notes.append("the metadata has changed since the last sync: run `slidelake index sync`")
     allowed = current
     if slide_filter is not None:
         matching = set(_slide_rows(slides, collection.table, slide_filter))
@@ -115,38 +140,43 @@ def find(store: FeatureStore, connection: Connection, request: Request) -> Hits:
         )
     condition = _prefilter(request, patch_filter, allowed, set(rows))
     found = _nearest(table, request, condition, allowed) if allowed else _Candidates.none()
-    hits = []
     names = {c.physical: c.name for c in columns.values() if c.level == "slide"}
-    for rank, i in enumerate(found.order[: query.k], start=1):
+    stale = len(set(live) - set(current)) + len(set(rows) - set(live))
+    hits = _as_hits(found, request, allowed, names)
+    return Hits(hits, query=query, space=collection.space, stale=stale, notes=notes)
+
+
+def _as_hits(
+    found: _Candidates, request: Request, allowed: dict[str, Any], names: dict[str, str]
+) -> list[Hit]:
+    """The best of the candidates with what their slides' rows say; `names`: metadata columns' own names."""
+    patches = not request.collection.aggregator
+    hits = []
+    for rank, i in enumerate(found.order[: request.query.k], start=1):
         row = allowed[found.slides[i]]
-        patch = not collection.aggregator
         hits.append(
             Hit(
                 rank=rank,
                 score=float(found.scores[i]),
                 slide_id=found.slides[i],
                 patient_id=row["patient_id"],
-                row=int(found.rows[i]) if patch else None,
-                x=int(found.x[i]) if patch else None,
-                y=int(found.y[i]) if patch else None,
-                space=collection.space,
-                metadata={
-                    name: row[physical]
-                    for physical, name in names.items()
-                    if physical not in ("slide_id", "patient_id")
-                },
+                row=int(found.rows[i]) if patches else None,
+                x=int(found.x[i]) if patches else None,
+                y=int(found.y[i]) if patches else None,
+                space=request.collection.space,
+                metadata={name: row[own] for own, name in names.items() if own not in OWN_COLUMNS},
             )
         )
-    stale = len(set(live) - set(current)) + len(set(rows) - set(live))
-    return Hits(hits, query=query, space=collection.space, stale=stale, notes=notes)
+    return hits
 
 
 def _open(store: FeatureStore, connection: Connection, collection: Collection) -> tuple[Any, Any]:
     store_id = str(store.info.store_id)
-    slides = connection.table(SLIDES, facts(store_id))
+    # Slides first: vectors are written before their slide's row, so a row seen here has its vectors there.
+    slides = connection.snapshot(SLIDES, facts(store_id))
     if slides is None:
         raise IndexMissingError("the store has no index yet", remedy="Run `slidelake index sync`.")
-    table = connection.table(collection.table, facts(store_id, collection))
+    table = connection.snapshot(collection.table, facts(store_id, collection))
     if table is None:
         what = (
             f"{collection.space} pooled by {collection.aggregator}"

@@ -13,12 +13,12 @@ from slidelake.index.connection import Connection
 from slidelake.index.filters import Filter, as_filter
 from slidelake.index.hits import Hits, Query
 from slidelake.index.image_query import prepare_image
-from slidelake.index.live import live_versions
+from slidelake.index.live import LiveView, live_versions
 from slidelake.index.locate import patch_at
 from slidelake.index.search import Request, check_k, find, query_vector
 from slidelake.index.slides_table import version_of
 from slidelake.index.sync import SyncReport, synchronise
-from slidelake.index.tables import SLIDES, Collection, facts
+from slidelake.index.tables import SLIDES, Collection, facts, metadata_generation
 from slidelake.index.upkeep import has_vector_index
 
 if TYPE_CHECKING:
@@ -42,12 +42,18 @@ class SlideIndex:
     approximate index). Slides that the index does not have, or has from an older commit, never show old
     vectors: `Hits.stale` counts them and `Hits.notes` say it. Raises IndexMissingError before the first sync,
     QueryError for what cannot be searched for, FilterError for a filter on no column.
+
+    A server may set `fresh_for`: seconds for which the store's listing is remembered (0.4 s at 10,000
+    slides).
     """
 
-    def __init__(self, store: FeatureStore, *, exact_below: int = EXACT_BELOW) -> None:
+    def __init__(
+        self, store: FeatureStore, *, exact_below: int = EXACT_BELOW, fresh_for: float = 0.0
+    ) -> None:
         self.store = store
         self.exact_below = exact_below
         self._connection = Connection(store)
+        self._view = LiveView(store, fresh_for)
         self._encoders: dict[str, PatchEncoder] = {}
 
     def sync(self, *, progress: Callable[..., None] | None = None) -> SyncReport:
@@ -55,7 +61,13 @@ class SlideIndex:
         return synchronise(self.store, self._connection, exact_below=self.exact_below, progress=progress)
 
     def status(self) -> dict[str, Any]:
-        """What the index holds and how it differs from the store; plain values, ready for JSON."""
+        """What the index holds and how it differs from the store; plain values, ready for JSON.
+
+        `state` says it in a phrase; `tables` hold the counts.
+        """
+        if not self._connection.possible:
+            state = "none: a store in memory cannot hold an index"
+            return {"state": state, "url": self._connection.url, "exists": False, "stale": 0, "tables": []}
         store_id = str(self.store.info.store_id)
         live = live_versions(self.store)
         try:
@@ -87,8 +99,24 @@ class SlideIndex:
                     "gone": len(set(own) - set(now)),
                 }
             )
+        relabelled = (
+            slides is not None and metadata_generation(slides.schema) != self.store.metadata.generation()
+        )
         stale = sum(t["missing"] + t["changed"] + t["gone"] for t in tables)
-        return {"url": self._connection.url, "exists": slides is not None, "stale": stale, "tables": tables}
+        if not stale and relabelled:
+            state = "older than the metadata: run `slidelake index sync`"
+        elif not stale:
+            state = "follows the store" if slides is not None else "empty, as the store is"
+        else:
+            state = f"{stale} bags behind the store" if slides is not None else "not made yet"
+            state += ": run `slidelake index sync`"
+        return {
+            "state": state,
+            "url": self._connection.url,
+            "exists": slides is not None,
+            "stale": stale,
+            "tables": tables,
+        }
 
     def search_patch(
         self,
@@ -230,7 +258,7 @@ class SlideIndex:
         conditions = as_filter(where)
         query = replace(query, where=str(conditions), exact=bool(exact))
         request = Request(collection, vector, query, conditions, exclude_slide, exclude_row)
-        return find(self.store, self._connection, request)
+        return find(self.store, self._connection, request, self._view)
 
     def _pooled(self, slide_id: str, space: str, aggregator: str) -> Collection:
         """The collection of pooled slides that `aggregator`, a full id or its name, means for this slide."""

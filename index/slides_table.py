@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from slidelake.index.live import Version
-from slidelake.index.tables import OWN_COLUMNS, SLIDES, facts, metadata_fields, slides_schema
+from slidelake.index.tables import (
+    OWN_COLUMNS,
+    SLIDES,
+    facts,
+    metadata_fields,
+    metadata_generation,
+    slides_schema,
+)
 
 if TYPE_CHECKING:
     from slidelake.index.cohort import Cohort
@@ -36,32 +43,29 @@ class SlidesTable:
         self._cohort = cohort
         self.fields = metadata_fields(cohort.types)
         self._names = {field.name: field.metadata[b"slidelake.name"].decode() for field in self.fields}
-        self._schema = slides_schema(store_id, self.fields)
+        self._schema = slides_schema(store_id, self.fields, cohort.generation)
         self._table: Any = connection.table(SLIDES, facts(store_id))
         self.rows: dict[str, Row] = {}
         if self._table is not None:
             self.rows = {row["key"]: row for row in self._table.to_arrow().to_pylist()}
 
     def follow_metadata(self) -> int:
-        """Make the rows' metadata the cohort's (one rewrite if columns changed); how many slides' did."""
-        changed: dict[str, Row] = {}
-        relabelled: set[str] = set()
-        for key, row in self.rows.items():
-            fresh = self.row({name: row[name] for name in OWN_COLUMNS})
-            if fresh != row:
-                changed[key] = fresh
-                if any(fresh.get(name) != row.get(name) for name in fresh.keys() | row.keys()):
-                    relabelled.add(row["slide_id"])
-        same_columns = (
-            self._table is not None
-            and self._table.schema.remove_metadata().equals(self._schema.remove_metadata())
-            and self._columns(self._table.schema) == self._columns(self._schema)
+        """Make the rows' metadata the cohort's, by one rewrite where it changed; how many slides' did."""
+        if self._table is not None and metadata_generation(self._table.schema) == self._cohort.generation:
+            return 0
+        fresh = {key: self.row({name: row[name] for name in OWN_COLUMNS}) for key, row in self.rows.items()}
+        relabelled = {
+            row["slide_id"]
+            for key, row in self.rows.items()
+            if any(row.get(name) != value for name, value in fresh[key].items())
+        }
+        self.rows = fresh
+        data = pa.Table.from_pylist(list(fresh.values()), schema=self._schema)
+        mode = "create" if self._table is None else "overwrite"  # overwriting is one new version: never half
+        self._table = self._connection.database.create_table(
+            SLIDES, data=data, schema=self._schema, mode=mode
         )
-        if not same_columns:
-            self.rows |= changed
-            self._rewrite()
-        elif changed:
-            self.put(list(changed.values()))
+        self._table.set_unenforced_primary_key("key")
         return len(relabelled)
 
     def of(self, table: str) -> dict[str, Row]:
@@ -90,15 +94,3 @@ class SlidesTable:
             self._table.delete(col("key").isin(list(keys)))
             for key in keys:
                 del self.rows[key]
-
-    def _rewrite(self) -> None:
-        data = pa.Table.from_pylist(list(self.rows.values()), schema=self._schema)
-        mode = "create" if self._table is None else "overwrite"  # overwriting is one new version: never half
-        self._table = self._connection.database.create_table(
-            SLIDES, data=data, schema=self._schema, mode=mode
-        )
-        self._table.set_unenforced_primary_key("key")
-
-    @staticmethod
-    def _columns(schema: pa.Schema) -> list[bytes]:
-        return [(field.metadata or {}).get(b"slidelake.name", b"") for field in schema]

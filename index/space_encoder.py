@@ -25,10 +25,10 @@ def space_patch(store: FeatureStore, space: str) -> tuple[int, float | None]:
 
 def space_encoder(store: FeatureStore, space: str, encoder: PatchEncoder | None = None) -> PatchEncoder:
     """`encoder`, or the registered one of the space's name; QueryError when its id is not the space's."""
-    from slidelake.encoders import create_encoder
-
     encoder_id = space.partition("/")[2]
     if encoder is None:
+        from slidelake.encoders import create_encoder
+
         fingerprint = _any_commit(store, space).provenance.get("encoder") or {}
         encoder = create_encoder(str(fingerprint.get("name") or encoder_id.rpartition(".")[0]))
     if encoder.spec.encoder_id != encoder_id:

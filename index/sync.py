@@ -18,7 +18,7 @@ from slidelake.index.cohort import read_cohort
 from slidelake.index.live import Version, live_versions
 from slidelake.index.lock import writer_lock
 from slidelake.index.slides_table import Row, SlidesTable, row_key, version_of
-from slidelake.index.tables import Collection, facts, vectors_schema
+from slidelake.index.tables import SLIDES, Collection, facts, vectors_schema
 from slidelake.index.upkeep import tidy
 from slidelake.index.vectors import Vectors, read_vectors
 
@@ -64,6 +64,7 @@ class _Plan:
     add: list[str] = field(default_factory=list)
     replace: list[str] = field(default_factory=list)
     remove: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
     unchanged: int = 0
 
 
@@ -78,6 +79,7 @@ def synchronise(
 ) -> SyncReport:
     """Make the index of `store` follow its commits and metadata; a second run writes nothing."""
     tell = progress or (lambda event, **fields: None)
+    connection.require()
     with writer_lock(store.objects, wait_s=wait_s) as still_held:
         store_id = str(store.info.store_id)
         _drop_foreign(connection, store_id)
@@ -90,32 +92,34 @@ def synchronise(
             _mend(connection, slides, collection)
             plans.append(_plan(collection, live.get(collection, {}), slides.of(collection.table)))
         tell("start", total=sum(len(plan.add) + len(plan.replace) for plan in plans))
-        failed: list[tuple[str, str]] = []
         rows = left_out = 0
         for plan in plans:
             still_held()
             _remove(connection, slides, plan)
             done: list[Row] = []
-            for batch in _batches(_read(store, plan, failed), batch_bytes):
+            for batch in _batches(_read(store, plan), batch_bytes):
                 still_held()
                 done += _write(connection, slides, store_id, plan.collection, batch)
                 for vectors in batch:
                     tell("slide", slide_id=vectors.slide_id)
+            for slide_id in plan.failed:
+                tell("slide", slide_id=slide_id)
             rows += sum(row["rows"] for row in done)
             left_out += sum(row["left_out"] for row in done)
             if done or plan.remove:
                 still_held()
                 tidy(connection, plan.collection.table, exact_below=exact_below)
-        lost = {slide for slide, _ in failed}
+        if rows or relabelled or any(plan.remove for plan in plans):
+            tidy(connection, SLIDES, exact_below=None)
         report = SyncReport(
-            added=sum(slide not in lost for plan in plans for slide in plan.add),
-            replaced=sum(slide not in lost for plan in plans for slide in plan.replace),
+            added=sum(slide not in plan.failed for plan in plans for slide in plan.add),
+            replaced=sum(slide not in plan.failed for plan in plans for slide in plan.replace),
             removed=sum(len(plan.remove) for plan in plans),
             unchanged=sum(plan.unchanged for plan in plans),
             rows=rows,
             left_out=left_out,
             relabelled=relabelled,
-            failed=tuple(failed),
+            failed=tuple(item for plan in plans for item in plan.failed.items()),
         )
         tell("end")
         log.info("index synchronised", extra={"added": report.added, "rows": report.rows})
@@ -189,7 +193,7 @@ def _remove(connection: Connection, slides: SlidesTable, plan: _Plan) -> None:
         table.delete(col("slide_id").isin(plan.remove))
 
 
-def _read(store: FeatureStore, plan: _Plan, failed: list[tuple[str, str]]) -> Iterator[Vectors]:
+def _read(store: FeatureStore, plan: _Plan) -> Iterator[Vectors]:
     for slide_id in [*plan.add, *plan.replace]:
         try:
             yield read_vectors(store, plan.collection, slide_id)
@@ -198,7 +202,7 @@ def _read(store: FeatureStore, plan: _Plan, failed: list[tuple[str, str]]) -> It
             OSError,
         ) as exc:  # one damaged slide must not keep the others out; it is reported
             log.warning("slide not indexed", extra={"slide_id": slide_id, "why": str(exc)})
-            failed.append((slide_id, str(exc)))
+            plan.failed[slide_id] = str(exc)
 
 
 def _batches(items: Iterable[Vectors], limit: int) -> Iterator[list[Vectors]]:

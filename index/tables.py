@@ -32,6 +32,7 @@ __all__ = [
     "declared_columns",
     "facts",
     "metadata_fields",
+    "metadata_generation",
     "normalise",
     "slides_schema",
     "vectors_schema",
@@ -41,6 +42,7 @@ __all__ = [
 SLIDES = "slides"
 SCHEMA_VERSION = "1"
 METRIC = "cosine"
+_GENERATION = "slidelake.metadata_generation"
 
 _SLIDES_FIXED = (
     pa.field("key", pa.string(), nullable=False),
@@ -112,9 +114,15 @@ def metadata_fields(columns: Mapping[str, pa.DataType]) -> list[pa.Field]:
     return fields
 
 
-def slides_schema(store_id: str, metadata: Iterable[pa.Field]) -> pa.Schema:
-    """Schema of the `slides` table: one row a (slide, vector table)."""
-    return pa.schema([*_SLIDES_FIXED, *metadata], metadata=facts(store_id))
+def slides_schema(store_id: str, metadata: Iterable[pa.Field], generation: int = 0) -> pa.Schema:
+    """Schema of the `slides` table: one row a (slide, vector table); `generation` is the cohort metadata's."""
+    said = facts(store_id) | {_GENERATION: str(generation)}
+    return pa.schema([*_SLIDES_FIXED, *metadata], metadata=said)
+
+
+def metadata_generation(slides: pa.Schema) -> int:
+    """The generation of the cohort's metadata that a `slides` table was made from."""
+    return int((slides.metadata or {}).get(_GENERATION.encode(), b"-1"))
 
 
 def vectors_schema(store_id: str, collection: Collection, dim: int) -> pa.Schema:

@@ -22,14 +22,14 @@ _KEEP_VERSIONS = timedelta(days=1)
 _UNINDEXED_SHARE = 0.1
 
 
-def tidy(connection: Connection, name: str, *, exact_below: int) -> None:
-    """After a change: index tables of `exact_below` rows or more, compact tables of many fragments."""
+def tidy(connection: Connection, name: str, *, exact_below: int | None) -> None:
+    """After a change: index tables of `exact_below` rows or more (None: never), compact many fragments."""
     table = connection.table(name)
     if table is None:
         return
     rows = table.count_rows()
     stats = table.stats()["fragment_stats"]
-    if rows >= exact_below:
+    if exact_below is not None and rows >= exact_below:
         _index(table, rows)
     if stats["num_fragments"] > _MANY_FRAGMENTS:
         _optimise(table)

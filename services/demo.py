@@ -104,6 +104,7 @@ def run_demo(
 
 def _make_slides(folder: Path, seed: int, say: Say, progress: MakeProgress) -> "pd.DataFrame":
     import pandas as pd
+
     from slidelake.ingest.synthetic import synthesise
 
     stamp = folder / f".seed-{seed}"
@@ -138,20 +139,21 @@ def _labelled(lake: "Lake", space: str, truth: "pd.DataFrame") -> "tuple[np.ndar
 def _precision(
     lake: "Lake", spaces: dict[str, str], truth: "pd.DataFrame", seed: int
 ) -> dict[str, dict[str, float]]:
-    from slidelake.index.evaluate import retrieval_scores
-
     table: dict[str, dict[str, float]] = {}
     for name, space in spaces.items():
         features, rows = _labelled(lake, space, truth)
         labels, patients = rows["class"].to_numpy(), rows["patient"].to_numpy()
-        table[name] = _by_class(retrieval_scores(features, labels, patients, k=NEIGHBOURS).precision, labels)
+        table[name] = _by_class(features, labels, patients)
     noise = np.random.default_rng(seed).standard_normal((len(labels), 64)).astype(np.float32)
-    table["random"] = _by_class(retrieval_scores(noise, labels, patients, k=NEIGHBOURS).precision, labels)
+    table["random"] = _by_class(noise, labels, patients)
     return table
 
 
-def _by_class(precision: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    table = {str(name): float(precision[labels == name].mean()) for name in np.unique(labels)}
+def _by_class(features: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> dict[str, float]:
+    from slidelake.index import retrieval_scores
+
+    scores = retrieval_scores(features, labels, groups=patients, k_precision=NEIGHBOURS)
+    table = scores.precision_by_label()
     # The mean over classes, so that a common tissue does not hide a rare one.
     return {**table, "mean of classes": float(np.mean(list(table.values())))}
 

@@ -17,6 +17,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from slidelake.errors import SlidelakeError
+
 if TYPE_CHECKING:
     from slidelake.store import Objects
 
@@ -87,6 +89,8 @@ def _run(name: str, probe: Probe) -> Check:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return Check(name, *probe())
+    except SlidelakeError as exc:
+        return Check(name, "warning", exc.problem, exc.remedy)
     except Exception as exc:  # noqa: BLE001 - a broken installation raises anything at all, and that is the finding
         return Check(
             name,
@@ -202,7 +206,10 @@ def _store_checks(url: str) -> Iterator[Check]:
     if objects.local is not None and not objects.local.is_dir():
         yield _run("store", partial(_future_store, objects.local))
         return
-    yield _run("store", partial(_is_store, objects))
+    store = _run("store", partial(_is_store, objects))
+    yield store
+    if store.status != "ok":
+        return  # nothing is tried out in a folder that holds other things
     yield _run("store: put if absent", partial(_put_if_absent, objects))
     if objects.local is not None:
         yield _run("store: hard links", partial(_hard_links, objects.local))

@@ -16,8 +16,8 @@ from slidelake.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
-    from slidelake.encoders.slide import EmbedReport
 
+    from slidelake.encoders import EmbedReport
     from slidelake.index import Hit, Hits, SlideIndex
     from slidelake.ingest import GridSpec, RunReport
     from slidelake.store import Bag, FeatureStore
@@ -103,7 +103,7 @@ class Lake:
         self, *, aggregator: str = "mean", space: str | None = None, progress: Progress = None
     ) -> "EmbedReport":
         """Commit a slide embedding for every slide of a space that has none by this aggregator yet."""
-        from slidelake.encoders.slide import embed
+        from slidelake.encoders import embed
 
         return embed(self.store, space=space, aggregator=aggregator, progress=progress)
 

@@ -11,6 +11,7 @@ from slidelake.store.layout import CommitKey, SlideState, Subject
 from slidelake.store.metadata import Metadata
 from slidelake.store.objects import Objects
 from slidelake.store.quarantine import Quarantine, quarantine_key
+from slidelake.store.verify import Problem, VerifyReport, verify
 
 __all__ = [
     "DEFAULT_TISSUE_RULE",
@@ -24,10 +25,12 @@ __all__ = [
     "Objects",
     "Overview",
     "Pooled",
+    "Problem",
     "Quarantine",
     "SlideState",
     "StoreInfo",
     "Subject",
+    "VerifyReport",
     "checksum",
     "fingerprint_id",
     "quarantine_key",
@@ -35,4 +38,5 @@ __all__ = [
     "slug",
     "slug_of_path",
     "split_space",
+    "verify",
 ]

@@ -64,12 +64,17 @@ class Attempt:
         write_group(self.objects, self.path, attributes)
         self._check_age()
         self._check_grid(grid_checksum)
-        # Files are durable by their writers; now their folders, and only then the commit.
+        # All of it is durable before the commit appears.
         self.objects.sync_tree(self.path)
         # From here on an error does not tell whether the commit landed, or a request on its way yet may:
         # then gc decides about the attempt, not we.
         self._keep = True
-        won = self.objects.put_if_absent(key.key, data)
+        try:
+            won = self.objects.put_if_absent(key.key, data)
+        except BaseException:
+            # A local one can be looked for, and a full disk should not keep what is lost.
+            self._keep = self.objects.local is None or self.objects.exists(key.key)
+            raise
         if not won:
             self._keep = False
             raise AlreadyCommittedError(

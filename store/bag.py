@@ -57,17 +57,23 @@ class _Committed:
                 raise DamagedStoreError(
                     f"{self.path}/{name} holds {found.shape} {found.dtype.name}, "
                     f"its commit says {tuple(entry['shape'])} {entry['dtype']}",
-                    remedy="Run slidelake verify, then ingest this slide again.",
+                    remedy="Run slidelake verify: it says what to do.",
                     slide=self.slide_id,
                 )
-            # zarr reads a missing shard as zeros, and says nothing.
-            if found.size and not self.objects.exists(f"{self.commit.attempt}/{name}/{_shard(found.ndim)}"):
+            # zarr reads a shard that is missing or empty as zeros, and says nothing.
+            if found.size and not self._has_data(f"{self.commit.attempt}/{name}/{_shard(found.ndim)}"):
                 raise DamagedStoreError(
                     f"the data of {self.path}/{name} is gone",
-                    remedy="Run slidelake verify, then ingest this slide again.",
+                    remedy="Run slidelake verify: it says what to do.",
                     slide=self.slide_id,
                 )
             return np.asarray(found[...])
+
+    def _has_data(self, key: str) -> bool:
+        try:
+            return self.objects.size(key) > 0
+        except FileNotFoundError:
+            return False
 
     def to_xarray(self) -> "xarray.Dataset":
         """The group as an xarray Dataset over dask arrays; nothing is read until computed."""
@@ -187,6 +193,6 @@ class _damage:  # noqa: N801 - reads as the statement it makes
         if isinstance(error, OSError | ValueError | KeyError) and not isinstance(error, DamagedStoreError):
             raise DamagedStoreError(
                 f"{self._reader.path} cannot be read ({error})",
-                remedy="Run slidelake verify, then ingest this slide again.",
+                remedy="Run slidelake verify: it says what to do.",
                 slide=self._reader.slide_id,
             ) from error

@@ -1,17 +1,17 @@
 """Writes one bag, rows streamed in grid order, in constant memory; a commit at the end makes it true."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slidelake.errors import DamagedStoreError, GridMismatchError, NotFiniteError, UsageError
+from slidelake.errors import GridMismatchError, NotFiniteError, UsageError
 from slidelake.store.attempts import Attempt
-from slidelake.store.bag import Grid
 from slidelake.store.checksums import checksum
-from slidelake.store.commits import Commit
+from slidelake.store.commits import Commit, latest_commit, read_state
 from slidelake.store.layout import SlideState, Subject
 from slidelake.store.objects import Objects
 from slidelake.store.profile import ArrayProfile
@@ -24,14 +24,16 @@ _DTYPES = ("float16", "float32")
 class BagWriter:
     """Appends (B, D) features to a new bag. A context manager: left without `commit`, the attempt is removed.
 
-    Made by `FeatureStore.bag_writer`. The grid is committed already: its coords are copied into the bag.
+    Made by `FeatureStore.bag_writer`. The grid is committed already, or is by the time of `commit`: its coords
+    are copied into the bag.
     """
 
     def __init__(
         self,
         objects: Objects,
         state: SlideState,
-        grid: Grid,
+        grid_id: str,
+        coords: NDArray[np.int32],
         encoder_id: str,
         *,
         dim: int,
@@ -45,17 +47,23 @@ class BagWriter:
                 f"features of {dim} dimensions cannot be", remedy="Give the encoder's dimension."
             )
         self._slide_id = state.slide_id
-        self._grid = grid
+        self._objects = objects
+        self._state = state
+        self._grid_id = grid_id
+        self._coords = coords
         self._dtype = np.dtype(dtype)
         self._attributes = dict(attributes or {})
-        self._attempt: Attempt | None = Attempt(
-            objects, state, Subject("bag", grid.commit.subject.grid_id, encoder_id)
-        )
-        rows = len(grid)
-        self._features = self._attempt.stream(
-            "features", ArrayProfile((rows, dim), dtype, ("patch", "feature"))
-        )
-        self._valid = self._attempt.stream("valid", ArrayProfile((rows,), "uint8", ("patch",)))
+        rows = len(coords)
+        attempt = Attempt(objects, state, Subject("bag", grid_id, encoder_id))
+        with ExitStack() as undo:
+            undo.callback(attempt.drop)
+            self._features = attempt.stream(
+                "features", ArrayProfile((rows, dim), dtype, ("patch", "feature"))
+            )
+            undo.callback(self._features.abandon)
+            self._valid = attempt.stream("valid", ArrayProfile((rows,), "uint8", ("patch",)))
+            undo.pop_all()
+        self._attempt: Attempt | None = attempt
 
     @property
     def attempt(self) -> str:
@@ -82,7 +90,7 @@ class BagWriter:
                 remedy="Give one flag for each row.",
                 slide=self._slide_id,
             )
-        rows = np.where(good[:, None], features, features.dtype.type(0))
+        rows = features if good.all() else np.where(good[:, None], features, features.dtype.type(0))
         self._features.append(finite(rows, self._dtype, self._slide_id))
         self._valid.append(good.astype(np.uint8))
 
@@ -91,25 +99,32 @@ class BagWriter:
         another writer was first; in either case the attempt is removed."""
         attempt = self._open()
         try:
-            coords = self._grid.coords
-            if checksum(coords) != self._grid.checksum:
-                raise DamagedStoreError(
-                    f"the coords in {self._grid.path} are not those that were committed",
-                    remedy="Run slidelake verify.",
-                    slide=self._slide_id,
-                )
+            committed = self._committed_grid()
             try:
                 attempt.arrays["features"] = self._features.close()
                 attempt.arrays["valid"] = self._valid.close()
             except GridMismatchError as exc:
                 raise GridMismatchError(exc.problem, remedy=exc.remedy, slide=self._slide_id) from exc
-            attempt.put("coords", coords, ("patch", "xy"))
+            attempt.put("coords", self._coords, ("patch", "xy"))
             commit = attempt.commit(
-                attributes=self._attributes, provenance=provenance, grid_checksum=self._grid.checksum
+                attributes=self._attributes, provenance=provenance, grid_checksum=committed
             )
         finally:
             self.abandon()
         return commit
+
+    def _committed_grid(self) -> str:
+        """The checksum of the committed grid's coords, which are this bag's."""
+        grid = latest_commit(
+            self._objects, read_state(self._objects, self._slide_id), Subject("grid", self._grid_id)
+        )
+        if grid is None or grid.grid_checksum != checksum(self._coords):
+            raise GridMismatchError(
+                f"the rows lie on other coords than the committed grid {self._grid_id}",
+                remedy="Read the committed grid and encode its patches.",
+                slide=self._slide_id,
+            )
+        return grid.grid_checksum
 
     def abandon(self) -> None:
         """Removes the attempt; nothing happens once it is committed."""

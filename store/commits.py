@@ -5,17 +5,21 @@ attempts.py writes them; schemas/commit.json is their schema.
 
 import json
 import logging
+import time
 from dataclasses import dataclass
 from typing import Any
 
 from slidelake.store.layout import CommitKey, SlideState, Subject, commit_folder, states_of
 from slidelake.store.objects import Objects
 
-__all__ = ["Commit", "latest_commit", "parse_commit", "read_state"]
+__all__ = ["Commit", "latest_commit", "parse_commit", "read_commit", "read_state"]
 
 log = logging.getLogger(__name__)
 
 FORMAT = 1
+#: Seconds after which a commit that does not parse is void.
+VOID_AFTER = 60.0
+_POLL = 0.02
 
 
 @dataclass(frozen=True)
@@ -80,22 +84,32 @@ def parse_commit(key: CommitKey, data: bytes) -> Commit | None:
     return Commit(key.key, body, key.subject, key.slide_id, key.epoch, key.generation) if good else None
 
 
-def latest_commit(objects: Objects, state: SlideState, subject: Subject) -> Commit | None:
-    """The latest commit of a subject that can be read; None where there is none.
+def read_commit(objects: Objects, key: CommitKey) -> Commit | None:
+    """One commit; None where there is none, or one that does not parse and is void.
 
-    One that does not parse is passed over: where the file system has no hard links it may be a write in
-    progress, or one that was cut off, which is void after 60 s. `verify` reports it.
+    Where a file system has no hard links a commit can be seen half written: one that does not parse is waited
+    for until it is 60 s old. Then its writer was cut off, and it never was.
     """
-    newest = state.keys.get(subject)
-    if newest is None:
-        return None
-    for generation in range(newest.generation, 0, -1):
-        key = CommitKey(state.slide_id, state.epoch, subject, generation)
+    while True:
         try:
+            # Looked at first: a commit that is finished in between then parses.
+            age = objects.age(key.key)
             commit = parse_commit(key, objects.read(key.key))
         except FileNotFoundError:
-            continue
+            return None
         if commit is not None:
             return commit
-        log.warning("a commit does not parse", extra={"slide_id": state.slide_id, "key": key.key})
+        if age is None or age >= VOID_AFTER:
+            log.warning("a commit does not parse", extra={"slide_id": key.slide_id, "key": key.key})
+            return None
+        time.sleep(_POLL)
+
+
+def latest_commit(objects: Objects, state: SlideState, subject: Subject) -> Commit | None:
+    """The latest commit of a subject that is not void; None where there is none."""
+    newest = state.keys.get(subject)
+    for generation in range(newest.generation if newest else 0, 0, -1):
+        commit = read_commit(objects, CommitKey(state.slide_id, state.epoch, subject, generation))
+        if commit is not None:
+            return commit
     return None

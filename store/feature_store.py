@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slidelake.errors import AlreadyCommittedError, GridMismatchError, UsageError
+from slidelake.errors import AlreadyCommittedError, DamagedStoreError, GridMismatchError, UsageError
 from slidelake.store.attempts import Attempt
 from slidelake.store.bag import Bag, Grid, Overview, Pooled
 from slidelake.store.bag_writer import BagWriter, finite
@@ -224,14 +224,26 @@ class FeatureStore:
         dim: int,
         dtype: str = "float16",
         attributes: Mapping[str, Any] | None = None,
+        coords: NDArray[Any] | None = None,
     ) -> BagWriter:
-        """A writer for (N, dim) features on a committed grid, the next generation where a bag is there.
+        """A writer for (N, dim) features on a grid, the next generation where a bag is there.
 
-        Raises GridMismatchError where the grid is not committed.
+        `coords` (N, 2) are those of a grid that will be committed before this bag is (its columns may come from
+        the very pixels that are encoded). Raises GridMismatchError where there are none and the grid is not
+        committed.
         """
         state = self._state_to_write(slide_id)
         grid = latest_commit(self.objects, state, Subject("grid", grid_id))
-        if grid is None:
+        if grid is not None:
+            there = Grid(self.objects, grid)
+            coords = np.asarray(there.coords)
+            if checksum(coords) != there.checksum:
+                raise DamagedStoreError(
+                    f"the coords in {there.path} are not those that were committed",
+                    remedy="Run slidelake verify.",
+                    slide=slide_id,
+                )
+        elif coords is None:
             raise GridMismatchError(
                 f"the grid {grid_id} of this slide is not committed",
                 remedy="Commit it with put_grid first: rows agree with its coords.",
@@ -241,7 +253,8 @@ class FeatureStore:
         return BagWriter(
             self.objects,
             state,
-            Grid(self.objects, grid),
+            grid_id,
+            np.asarray(coords, np.int32),
             encoder_id,
             dim=dim,
             dtype=dtype,

@@ -4,7 +4,13 @@ import json
 import secrets
 from dataclasses import asdict, dataclass, field
 
-from slidelake.errors import DamagedStoreError, NotAStoreError, StoreVersionError
+from slidelake.errors import (
+    DamagedStoreError,
+    NotAStoreError,
+    StoreError,
+    StoreNotWritableError,
+    StoreVersionError,
+)
 from slidelake.store.layout import INFO_KEY
 from slidelake.store.objects import Objects
 
@@ -40,6 +46,14 @@ def read_info(objects: Objects) -> StoreInfo | None:
         return None
     except (NotADirectoryError, IsADirectoryError) as exc:
         raise _not_a_store(objects, "is a file, not a store") from exc
+    except Exception as exc:
+        if objects.local is not None and not isinstance(exc, PermissionError):
+            raise
+        # Clients raise what they like: no network, no credentials, no such bucket, no right to read.
+        raise NotAStoreError(
+            f"the store {objects.url} cannot be reached ({type(exc).__name__}: {exc})",
+            remedy="Look at the URL, the network, the credentials and the rights.",
+        ) from exc
     try:
         body = json.loads(data)
         version = int(body["format"])
@@ -74,8 +88,18 @@ def create_info(objects: Objects, tissue_rule: str) -> StoreInfo:
             if each.name not in _OURS and not each.name.startswith((".", "probe~", INFO_KEY))
         )
         if others:
-            raise _not_a_store(objects, f"holds other things ({', '.join(others[:3])}, …)")
-    objects.check_put_if_absent()
+            shown = ", ".join([*others[:3], *(["…"] if others[3:] else [])])
+            raise _not_a_store(objects, f"holds other things ({shown})")
+    try:
+        objects.check_put_if_absent()
+    except StoreError:
+        raise
+    except Exception as exc:
+        # As above; a bucket that is not there is one of them.
+        raise StoreNotWritableError(
+            f"no store can be made at {objects.url} ({type(exc).__name__}: {exc})",
+            remedy="Make the bucket or the folder above it first; look at the credentials and the rights.",
+        ) from exc
     fresh = StoreInfo(FORMAT, secrets.token_hex(8), tissue_rule=tissue_rule, hash_key=secrets.token_hex(32))
     objects.put_if_absent(INFO_KEY, json.dumps(asdict(fresh), indent=1).encode())
     info = read_info(objects)

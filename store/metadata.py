@@ -27,9 +27,21 @@ class Metadata:
         """The latest generation; 0 where there is none."""
         return max((_number(key) for key in self._objects.list(_FOLDER)), default=0)
 
+    def latest_key(self) -> str | None:
+        """The key of the latest generation; None where there is none."""
+        generation = self.generation()
+        return _key(generation) if generation else None
+
     def read(self) -> "pd.DataFrame":
         """The latest table: `slide_id` first, one row a slide, sorted; empty where nothing was ever said."""
-        return self._read(self.generation())
+        while True:
+            generation = self.generation()
+            try:
+                return self._read(generation)
+            except FileNotFoundError:
+                # A deletion wrote the next generation since, and removed this one.
+                if self.generation() == generation:
+                    raise
 
     def merge(self, frame: "pd.DataFrame") -> int:
         """Puts what `frame` says over what is known, by (slide_id, column); returns the generation.
@@ -59,6 +71,9 @@ class Metadata:
 
 
 def _checked(frame: "pd.DataFrame") -> "pd.DataFrame":
+    import pandas as pd
+    import pandas.api.types as types
+
     if "slide_id" not in frame.columns:
         raise ManifestError(
             f"the table has no slide_id column (it has {', '.join(map(str, frame.columns)) or 'none'})",
@@ -77,7 +92,14 @@ def _checked(frame: "pd.DataFrame") -> "pd.DataFrame":
     twice = ids[ids.str.casefold().duplicated()]
     if len(twice):
         raise ManifestError(f"{twice.iloc[0]} stands in the table twice", remedy="Give each slide one row.")
-    return frame.assign(slide_id=ids)
+    whole = {name: "Int64" for name in frame.columns if types.is_integer_dtype(frame[name])}
+    # numpy's integers would turn into floats at the first empty cell; categories are a matter of memory only.
+    plain = {
+        name: frame[name].dtype.categories.dtype
+        for name in frame.columns
+        if isinstance(frame[name].dtype, pd.CategoricalDtype)
+    }
+    return frame.assign(slide_id=ids).astype({**whole, **plain})
 
 
 def _merge(old: "pd.DataFrame", new: "pd.DataFrame") -> "pd.DataFrame":

@@ -1,6 +1,7 @@
 """What people type for slides and spaces, matched to what is committed."""
 
 import difflib
+import time
 from collections.abc import Sequence
 
 from slidelake.errors import DuplicateSlideError, UnknownSlideError, UnknownSpaceError
@@ -10,16 +11,21 @@ from slidelake.store.objects import Objects
 __all__ = ["SlideNames", "match_space", "no_slide"]
 
 
+# How long a remote store's listing serves.
+_KEPT = 60.0
+
+
 class SlideNames:
     """The spelling of committed slide ids: ids that differ only in case are one id."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
         self._spellings: dict[str, str] = {}
+        self._fresh_until = 0.0
 
     def spelling(self, slide_id: str) -> str | None:
         """How the store spells an id; None where it does not know it."""
-        if slide_id.casefold() not in self._spellings:
+        if slide_id.casefold() not in self._spellings and time.monotonic() >= self._fresh_until:
             self._refresh()
         return self._spellings.get(slide_id.casefold())
 
@@ -43,6 +49,8 @@ class SlideNames:
             ]
         else:
             ids = [key.split("/")[2] for key in self._objects.list(COMMITS) if key.count("/") == 3]
+            # Seconds for a large lake on S3, and asked for each new slide.
+            self._fresh_until = time.monotonic() + _KEPT
         self._spellings = {slide_id.casefold(): slide_id for slide_id in ids}
 
 

@@ -3,6 +3,7 @@
 import builtins
 import json
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -13,11 +14,15 @@ from typing import Any
 
 import fsspec
 
-from slidelake.errors import StoreNotWritableError, UsageError
+from slidelake.errors import MissingDependencyError, StoreNotWritableError, UsageError
 from slidelake.store.durable import fsync_tree, make_folders, writing
-from slidelake.store.put_if_absent import ASIDE, put_local, put_remote, write_durably
+from slidelake.store.put_if_absent import ASIDE, links_work, put_local, put_remote, write_durably
 
 __all__ = ["Objects"]
+
+
+# What Path makes of s3://lake; a drive has one letter.
+_COLLAPSED = re.compile(r"[a-z][a-z0-9+.-]+:/[^/]")
 
 
 class Objects:
@@ -36,12 +41,27 @@ class Objects:
             text = text.removeprefix("file://")
         self.storage_options: dict[str, Any] = {}
         self.local: Path | None = None
+        if _COLLAPSED.match(text):
+            raise UsageError(
+                f"{text} is a URL that went through a Path", remedy="Give URLs as text, with both slashes."
+            )
         if "://" not in text:
             self.local = Path(text).expanduser().absolute()
             self.url = str(self.local)
             return
-        # A cached listing would hide what other writers commit.
-        self._fs, root = fsspec.core.url_to_fs(text, use_listings_cache=False)
+        try:
+            # A cached listing would hide what other writers commit.
+            self._fs, root = fsspec.core.url_to_fs(text, use_listings_cache=False)
+        except ImportError as exc:
+            raise MissingDependencyError(
+                f"{text.partition('://')[0]}:// needs a package that is not installed ({exc})",
+                remedy="For S3: pip install 'slidelake[s3]'.",
+            ) from exc
+        except ValueError as exc:
+            raise UsageError(
+                f"{text} is no URL of a store ({exc})",
+                remedy="Give a folder, or a URL that fsspec knows: s3://, gs://, memory://.",
+            ) from exc
         self._root = root.rstrip("/")
         self.url = text.rstrip("/")
 
@@ -178,7 +198,7 @@ class Objects:
             self._fs.put_file(str(path), self._remote(key))
 
     def sync_tree(self, prefix: str) -> None:
-        """Makes every folder of a written tree, and those above it, durable (local stores; else nothing)."""
+        """Makes a written tree, and the folders above it, durable (local stores; an upload is so already)."""
         if self.local is not None:
             with writing(self.url):
                 fsync_tree(self._local(prefix), self.local)
@@ -201,6 +221,13 @@ class Objects:
         finally:
             self.delete(key)
 
+    def put_mode(self) -> str:
+        """How put-if-absent is done here, in words; a local store is tried."""
+        if self.local is None:
+            return "conditional put"
+        with writing(self.url):
+            return "hard links" if links_work(self.local) else "exclusive create (no hard links here)"
+
     def _local(self, key: str) -> Path:
         if self.local is None:
             raise RuntimeError("not a local store")
@@ -211,8 +238,9 @@ class Objects:
 
 
 class NewFile:
-    """An object being written: `path` is a real local file; `finish()` makes it the object, durably.
+    """An object being written: `path` is a real local file; `finish()` makes it the object.
 
+    On a local store `sync_tree` makes it durable, together with all of its attempt.
     Until its array's zarr.json names it nobody looks at it, so a local one is written in its place.
     """
 
@@ -237,9 +265,8 @@ class NewFile:
             self._file.truncate(self._file.seek(count, os.SEEK_CUR))
 
     def finish(self) -> None:
-        """Syncs and closes the file; uploads it where the store is remote."""
+        """Closes the file; uploads it where the store is remote."""
         with writing(self._objects.url):
-            os.fsync(self._file.fileno())
             self._file.close()
         if self._folder is not None:
             self._objects.upload(self.path, self._key)

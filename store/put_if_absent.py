@@ -19,7 +19,7 @@ from typing import Any
 
 from slidelake.store.durable import fsync_folder
 
-__all__ = ["ASIDE", "put_local", "put_remote", "remove_if_there"]
+__all__ = ["ASIDE", "links_work", "put_local", "put_remote", "remove_if_there"]
 
 #: Files written aside start so; listings leave them out, and no slug starts with a dot.
 ASIDE = ".aside-"
@@ -59,11 +59,31 @@ def put_local(path: Path, data: bytes) -> bool:
     return won
 
 
+def links_work(folder: Path) -> bool:
+    """Whether hard links can be made in a folder."""
+    one, other = (folder / f"{ASIDE}{secrets.token_hex(8)}" for _ in range(2))
+    try:
+        write_durably(one, b"")
+        os.link(one, other)
+    except OSError as exc:
+        if exc.errno not in _NO_LINKS:
+            raise
+        return False
+    finally:
+        remove_if_there(one)
+        remove_if_there(other)
+    return True
+
+
 def _put_exclusively(path: Path, data: bytes) -> bool:
     try:
         write_durably(path, data)
     except FileExistsError:
         return False
+    except OSError:
+        # The name is ours, its content is not whole: without this the slide would wait 60 s for it.
+        path.unlink()
+        raise
     return True
 
 

@@ -23,7 +23,7 @@ __all__ = ["ShardWriter", "write_array", "write_group"]
 
 
 class ShardWriter:
-    """Appends rows to a new array in `folder`; `close()` finishes the file, syncs it and writes zarr.json.
+    """Appends rows to a new array in `folder`; `close()` finishes the file and writes zarr.json.
 
     Left without `close()` it leaves an unfinished file behind, which no zarr.json names. The profile's axis
     must be 0 (rows end to end); `write_array` takes the others.
@@ -53,7 +53,7 @@ class ShardWriter:
             self._file.write(view)
 
     def close(self) -> dict[str, Any]:
-        """Pads, indexes, syncs; returns the array's entry of a commit: shape, dtype, checksum."""
+        """Pads and indexes; returns the array's entry of a commit: shape, dtype, checksum."""
         if self.rows != self._profile.rows:
             raise _wrong_count(self.rows, self._profile.rows)
         if self._file is not None:

@@ -46,7 +46,7 @@ def _checked(
 ) -> tuple[int, int, int, dict[str, float]]:
     if slides < 1 or seed < 0:
         raise UsageError(
-            f"slides = {slides}, seed = {seed}", remedy="Ask for one slide or more, and a seed from 0."
+            f"slides = {slides}, seed = {seed}", remedy="Ask for a slide or more, and a seed from 0."
         )
     width, height = (size, size) if isinstance(size, int) else size
     if not _SMALLEST <= min(width, height) <= max(width, height) <= _LARGEST:
@@ -95,7 +95,12 @@ def synthesise(
     """
     width, height, count, planted = _checked(slides, seed, size, patients, needle)
     folder = Path(out)
-    (folder / "truth").mkdir(parents=True, exist_ok=True)
+    try:
+        (folder / "truth").mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise UsageError(
+            f"{folder} cannot hold the slides: {exc.strerror}", remedy="Choose a folder you may write to."
+        ) from exc
     workers = threads or os.cpu_count() or 1
     notify = progress or (lambda event, **fields: None)
     notify("start", total=slides)

@@ -282,16 +282,40 @@ def ground_at(p: Row, table: Table, x: float, y: float) -> tuple[float, float]:
 
 
 @njit(cache=True, nogil=True)
+def _inner(regions: NDArray[np.int16]) -> NDArray[np.bool_]:
+    """Map pixels so far from every border that `region_at` finds their own region whatever its warp."""
+    rows, columns = regions.shape
+    out = np.zeros((rows, columns), np.bool_)
+    for j in range(2, rows - 2):
+        for i in range(2, columns - 2):
+            same = True
+            for b in range(-2, 3):
+                for a in range(-2, 3):
+                    same = same and regions[j + b, i + a] == regions[j, i]
+            out[j, i] = same
+    return out
+
+
+@njit(cache=True, nogil=True)
 def paint_ground(
     x0: int, y0: int, regions: NDArray[np.int16], map_px: float, params: NDArray[np.float64], table: Table,
     haematoxylin: NDArray[np.float32], eosin: NDArray[np.float32],
 ) -> None:  # fmt: skip
     """Fill both planes (h, w) for the block whose upper left corner is (x0, y0)."""
+    j0, i0 = max(math.floor(y0 / map_px) - 2, 0), max(math.floor(x0 / map_px) - 2, 0)
+    j1 = math.floor((y0 + eosin.shape[0]) / map_px) + 3
+    i1 = math.floor((x0 + eosin.shape[1]) / map_px) + 3
+    sure = _inner(regions[j0:j1, i0:i1])
     for j in range(eosin.shape[0]):
         y = float(y0 + j)
+        b = math.floor(y / map_px) - j0
         for i in range(eosin.shape[1]):
             x = float(x0 + i)
-            r = region_at(regions, map_px, table, x, y)
+            a = math.floor(x / map_px) - i0
+            if 0 <= b < sure.shape[0] and 0 <= a < sure.shape[1] and sure[b, a]:
+                r = int(regions[b + j0, a + i0])
+            else:
+                r = region_at(regions, map_px, table, x, y)
             if r < 0:
                 haematoxylin[j, i] = 0.0
                 eosin[j, i] = 0.0

@@ -54,20 +54,28 @@ def _blur(plane: Plane, weights: NDArray[np.float64], halo: int) -> Plane:
     """Separable filter; the result is smaller by `halo` on each side."""
     rows, cols = plane.shape
     radius = weights.shape[0] // 2
-    half = np.empty((rows, cols - 2 * halo), np.float32)
+    inner = cols - 2 * halo
+    half = np.empty((rows, inner), np.float32)
+    out = np.empty((rows - 2 * halo, inner), np.float32)
+    # Taps outside, pixels inside: the compiler may then take several pixels at once, while each pixel's
+    # sum keeps its order, and so its bits.
+    total = np.empty(inner, np.float64)
     for j in range(rows):
-        for i in range(cols - 2 * halo):
-            total = 0.0
-            for k in range(-radius, radius + 1):
-                total += weights[k + radius] * plane[j, i + halo + k]
-            half[j, i] = total
-    out = np.empty((rows - 2 * halo, cols - 2 * halo), np.float32)
+        total[:] = 0.0
+        for k in range(-radius, radius + 1):
+            weight = weights[k + radius]
+            for i in range(inner):
+                total[i] += weight * plane[j, i + halo + k]
+        for i in range(inner):
+            half[j, i] = total[i]
     for j in range(rows - 2 * halo):
-        for i in range(cols - 2 * halo):
-            total = 0.0
-            for k in range(-radius, radius + 1):
-                total += weights[k + radius] * half[j + halo + k, i]
-            out[j, i] = total
+        total[:] = 0.0
+        for k in range(-radius, radius + 1):
+            weight = weights[k + radius]
+            for i in range(inner):
+                total[i] += weight * half[j + halo + k, i]
+        for i in range(inner):
+            out[j, i] = total[i]
     return out
 
 
@@ -101,7 +109,9 @@ def focus(plane: Plane, optics: Optics, table: NDArray[np.float32], x0: int, y0:
     """Blur a plane that carries HALO on each side, as the focus at each place asks; (x0, y0) inside."""
     rows, cols = plane.shape[0] - 2 * HALO, plane.shape[1] - 2 * HALO
     out = _blur(plane, gaussian(optics.sharp), HALO)
-    _mix(out, _blur(plane, gaussian(optics.soft), HALO), _focus_weight(x0, y0, rows, cols, table))
+    weight = _focus_weight(x0, y0, rows, cols, table)
+    if weight.any():
+        _mix(out, _blur(plane, gaussian(optics.soft), HALO), weight)
     if optics.blurred.size:
         weight = _area_weight(x0, y0, rows, cols, optics.blurred)
         if weight.any():

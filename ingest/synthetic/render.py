@@ -6,14 +6,22 @@ memory. Neighbouring blocks overlap by the blur's reach only in what they comput
 
 from dataclasses import dataclass
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
+from slidelake.errors import MissingDependencyError
 from slidelake.ingest.synthetic.ground import paint_ground
 from slidelake.ingest.synthetic.layout import MAP_PX, SlidePlan
 from slidelake.ingest.synthetic.nuclei import paint_nuclei
 from slidelake.ingest.synthetic.optics import HALO, develop, focus
+
+try:
+    import imagecodecs
+except ImportError as exc:  # an extra: only who makes slides needs an encoder
+    raise MissingDependencyError(
+        "imagecodecs, which compresses synthetic slides, is not installed",
+        remedy="Install it with `pip install 'slidelake[synth]'`.",
+    ) from exc
 
 __all__ = ["BLOCK", "QUALITY", "TILE", "Block", "encode_tile", "render_block", "render_pixels", "shrink"]
 

@@ -109,7 +109,8 @@ def write_slide(path: Path, plan: SlidePlan, pool: Executor, *, ahead: int) -> N
             software=False,
         )  # fmt: skip
 
-    with tifffile.TiffWriter(part, bigtiff=width * height > 2**31) as tif:
+    # JPEG takes about a fifth of a byte per pixel of this tissue; classic TIFF ends at 4 GiB.
+    with tifffile.TiffWriter(part, bigtiff=width * height > 2**32) as tif:
         tiles = _level_0(blocks, -(-width // BLOCK), coarse)
         level(tiles, width, height, f"{whole} JPEG/YCC Q={QUALITY}", 0)
         h, w = coarse.thumbnail.shape[:2]

@@ -56,5 +56,14 @@ def register(app: typer.Typer) -> None:
                 progress=progress,
                 **options,
             )
-        session.emit({"ok": True, "out": str(out), "slides": slides, "seed": seed, **report.to_dict()})
+        session.emit(
+            {
+                "ok": True,
+                "out": str(out),
+                "slides": slides,
+                "seed": seed,
+                "manifest": str(report.manifest),
+                "patches": report.patches,
+            }
+        )
         session.say(f"{slides} slides in {out}: manifest.csv, labels.csv, truth/")

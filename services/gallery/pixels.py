@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,13 +94,14 @@ class Pixels:
 
     def _open(self, slide_id: str) -> Any | None:
         commit = self._store.commit(slide_id, "bag", self._grid_id, self._encoder_id)
-        uri = commit.provenance.get("source_uri") if commit is not None else None
-        if not uri:
+        origin = commit.provenance if commit is not None else {}
+        uri = str(origin.get("source_uri") or "")
+        if not uri or _remote(uri) or not _same_size(uri, origin.get("source_size")):
             return None
         from slidelake.ingest import open_slide
 
         try:
-            return open_slide(str(uri))
+            return open_slide(uri)
         except (SlideError, OSError) as exc:  # moved, or on a disk that is not here: the thumbnail has to do
             log.info("slide not reachable", extra={"slide_id": slide_id, "why": str(exc)})
             return None
@@ -120,12 +122,12 @@ class Pixels:
         return x * sx, y * sy, (x + fx) * sx, (y + fy) * sy
 
     def _from_thumbnail(self, slide_id: str, x: int, y: int, attributes: dict[str, Any]) -> Picture:
-        note = "slide not reachable: from its thumbnail"
+        note = "not the slide: its thumbnail, enlarged"
         side = int(attributes["spec"]["patch_px"])
         image = self._thumbnail(slide_id)
         if image is None:
             blank = Image.new("RGB", (side, side), (236, 238, 241))
-            return Picture(blank, f"No picture of {slide_id}", "slide not reachable, no thumbnail")
+            return Picture(blank, f"No picture of {slide_id}", "neither slide nor thumbnail")
         left, top, right, bottom = self._box(slide_id, image, x, y)
         half = max(right - left, bottom - top, _MIN_CROP) / 2
         cx, cy = (left + right) / 2, (top + bottom) / 2
@@ -141,17 +143,34 @@ class Pixels:
         return Picture(crop, f"Surroundings of the patch of {slide_id} at {x}, {y}, from the thumbnail", note)
 
 
+def _remote(uri: str) -> bool:
+    """Would opening it fetch the whole slide? A gallery of twenty hits must not copy twenty slides."""
+    return "://" in uri and not uri.startswith("file://")
+
+
+def _same_size(uri: str, size: object) -> bool:
+    """Is a local slide of the size that was ingested? Another file under its name has other pixels."""
+    path = Path(uri.removeprefix("file://"))
+    return not path.is_file() or not isinstance(size, int) or path.stat().st_size == size
+
+
 def _mark(image: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
-    """`image` with the box ringed: a patch is a few pixels here, its outline would not be seen."""
+    """`image` with the box outlined, or ringed where it is too small for its outline to be seen."""
     marked = image.copy()
     draw = ImageDraw.Draw(marked)
-    cx, cy = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     unit = max(image.size) / 100
-    radius = max(box[2] - box[0], box[3] - box[1], 5 * unit) * 0.8
-    line = max(2, round(1.1 * unit))
-    for extra, colour in ((line // 2 + 1, _RIM), (0, _MARK)):
+    line = max(1, round(1.8 * unit))
+    rim = line // 2 + 1
+    if min(box[2] - box[0], box[3] - box[1]) >= 8 * unit:
+        left, top, right, bottom = (round(value) for value in box)
+        draw.rectangle((left, top, right - 1, bottom - 1), outline=_RIM, width=line + rim)
+        draw.rectangle((left, top, right - 1, bottom - 1), outline=_MARK, width=line)
+        return marked
+    cx, cy = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    radius = 6 * unit
+    for extra, colour in ((rim, _RIM), (0, _MARK)):
         r = radius + extra
         draw.ellipse((cx - r, cy - r, cx + r, cy + r), outline=colour, width=line + 2 * extra)
-    dot = max(1.0, 0.6 * unit)
+    dot = max(1.0, 1.1 * unit)
     draw.ellipse((cx - dot, cy - dot, cx + dot, cy + dot), fill=_MARK)
     return marked

@@ -19,6 +19,7 @@ SlidelakeError                      exit code 1 unless said otherwise
 │   ├── ImplausibleMppError                    mpp-implausible
 │   ├── FluorescenceError                      fluorescence
 │   ├── SlideTooSmallError                     too-small
+│   ├── TooCoarseError                         too-coarse
 │   ├── NoTissueError                          no-tissue
 │   ├── DuplicateSlideError                    duplicate-slide-id
 │   ├── SourceChangedError                     source-changed
@@ -75,6 +76,7 @@ __all__ = [
     "StoreFullError",
     "StoreNotWritableError",
     "StoreVersionError",
+    "TooCoarseError",
     "UnknownAggregatorError",
     "UnknownEncoderError",
     "UnknownNameError",
@@ -188,6 +190,10 @@ class FluorescenceError(SlideError):
 
 class SlideTooSmallError(SlideError):
     reason = "too-small"
+
+
+class TooCoarseError(SlideError):
+    reason = "too-coarse"
 
 
 class NoTissueError(SlideError):

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +37,7 @@ def kind(command: Example) -> str:
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.text[:60])
 def test_every_command_is_one_that_is_checked(command):
+    """`make` targets and benchmarks exist; they are run elsewhere. Any other command must be one that is run."""
     words = shlex.split(command.text, comments=True)
     match kind(command):
         case "make":
@@ -47,30 +47,26 @@ def test_every_command_is_one_that_is_checked(command):
             assert (ROOT / f"{words[2].replace('.', '/')}.py").is_file()
 
 
-def test_the_session_runs(tmp_path, monkeypatch):
-    """Each `slidelake` line as it stands; one that fails shows its line of the README and what it printed."""
-    tools, folder = tmp_path / "tools", tmp_path / "session"
+def run_session(document: str, folder: Path) -> None:
+    """Each `slidelake` line as it stands, then the Python; a failure shows the line and what it printed."""
+    tools, work = folder / "tools", folder / "work"
     tools.mkdir()
-    folder.mkdir()
-    command = tools / "slidelake"
-    command.write_text(
-        f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -c"
-        " 'from slidelake.services.cli import main; main()' \"$@\"\n"
-    )
-    command.chmod(0o755)
+    work.mkdir()
+    start = f"{shlex.quote(sys.executable)} -c 'from slidelake.services.cli import main; main()'"
+    (tools / "slidelake").write_text(f'#!/bin/sh\nexec {start} "$@"\n')
+    (tools / "slidelake").chmod(0o755)
     env = {name: value for name, value in environment().items() if not name.startswith("SLIDELAKE_")}
     env["PATH"] = f"{tools}:{env['PATH']}"
-    for each in COMMANDS:
+    for each in shell_commands(document):
         if kind(each) == "set":
             name, value = shlex.split(each.text, comments=True)[1].split("=", 1)
             env[name] = value
         elif kind(each) == "run":
-            _run(["bash", "-c", each.text], folder, env, f"README.md:{each.line}: {each.text}")
-    for block in python_blocks(README):
+            _run(["bash", "-c", each.text], work, env, f"README.md:{each.line}: {each.text}")
+    for block in python_blocks(document):
         # Line numbers of a traceback are those of the README.
-        script = folder / "README.py"
-        script.write_text("\n" * (block.line - 1) + block.text, encoding="utf-8")
-        _run([sys.executable, script.name], folder, env, f"README.md:{block.line}: Python")
+        (work / "README.py").write_text("\n" * (block.line - 1) + block.text, encoding="utf-8")
+        _run([sys.executable, "README.py"], work, env, f"README.md:{block.line}: Python")
 
 
 def _run(words: list[str], folder: Path, env: dict[str, str], what: str) -> None:
@@ -82,6 +78,47 @@ def _run(words: list[str], folder: Path, env: dict[str, str], what: str) -> None
     )
 
 
-def test_bash_is_here():
-    """The README's commands are written for it."""
-    assert shutil.which("bash")
+def test_the_session_runs(tmp_path):
+    run_session(README, tmp_path)
+
+
+SAMPLE = """
+```console
+$ git clone URL && cd slidelake
+$ make demo
+$ export SLIDELAKE_STORE=here
+$ slidelake --help
+```
+```python
+import os
+assert os.environ["SLIDELAKE_STORE"] == "here"
+open("was-run", "x").close()
+```
+"""
+
+
+def test_a_session_in_which_all_is_well(tmp_path):
+    run_session(SAMPLE, tmp_path)
+    assert (tmp_path / "work" / "was-run").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ("```console\n$ slidelake no-such-command\n```", r"README\.md:2: slidelake no-such-command\s+exit 2"),
+        ("```console\n$ rm -rf lake\n```", r"README\.md:2: no test knows"),
+        (
+            "\n```python\nimport slidelake\nslidelake.nothing\n```",
+            r"(?s)README\.md:3: Python.*line 4.*nothing",
+        ),
+    ],
+)
+def test_a_session_that_fails_says_where(tmp_path, wrong, says):
+    with pytest.raises(AssertionError, match=says):
+        run_session(wrong, tmp_path)
+
+
+def test_make_targets_are_found():
+    assert {"demo", "test", "test-long", "lint", "bench", "help"} <= targets(
+        (ROOT / "Makefile").read_text(encoding="utf-8")
+    )

@@ -22,7 +22,7 @@ def test_importing_a_part_loads_nothing_heavy(part):
 def test_importing_slidelake_loads_nothing_at_all():
     found = loaded_by("slidelake")
     assert found & (HEAVY | {"zarr", "numpy", "pandas", "pyarrow", "fsspec"}) == set()
-    assert {name for name in found if name.startswith("slidelake.")} == set()
+    assert {name for name in found if name.startswith("slidelake.")} <= {"slidelake._version"}
 
 
 def test_importing_slidelake_takes_less_than_300_ms():
@@ -42,5 +42,5 @@ print(len(names), *(set(sys.argv[1:]) & set(sys.modules)))
 """
     count, *seconds = python(code, *PARTS).split()
     assert seconds == []
-    ours = [name for name in tracked(*PARTS, suffix=".py") if not name.endswith("__main__.py")]
-    assert int(count) == len(ours) + 1  # errors.py lies in src; the root package itself is not walked
+    ours = [name for name in tracked(*PARTS, "src", suffix=".py") if not name.endswith("__main__.py")]
+    assert int(count) == len(ours) - 1  # the root package itself is not walked

@@ -43,6 +43,7 @@ def put_slide(
     patient: str | None = None,
     provenance: dict[str, Any] | None = None,
     at: np.ndarray | None = None,
+    facts: dict[str, Any] | None = None,
 ) -> None:
     """Commit overview, grid and bag of one slide; again: the next generation of its bag."""
     rows = len(data)
@@ -50,7 +51,7 @@ def put_slide(
         provenance or {}
     )
     lines = -(-rows // 6)
-    facts = {
+    facts = facts or {
         "spec": {"patch_px": 256, "mpp": 0.5, "stride_px": 256},
         "footprint_level0": [float(FOOTPRINT)] * 2,
         "stride_level0": [float(FOOTPRINT)] * 2,

@@ -1,6 +1,13 @@
 """Filters: what people write, what they get, and that nothing they write is ever SQL."""
 
+import contextlib
+from pathlib import Path
+
+import lancedb
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from slidelake.errors import FilterError
 from slidelake.index import Condition, Filter, parse_where
@@ -80,6 +87,42 @@ def test_values_are_only_characters(value: str) -> None:
     assert inside.count("'") == 2 * value.count("'")
 
 
+@given(st.text(max_size=40))
+def test_any_text_is_a_filter_or_a_filter_error(term: str) -> None:
+    for text in (term, f"site={term}", f"site in {term}", f"age>={term}", f"fixed={term}"):
+        with contextlib.suppress(FilterError):
+            sql([text])
+
+
+NASTY = [
+    "",
+    "'",
+    "''",
+    "a'b",
+    '"',
+    "\\",
+    "\\'",
+    "`",
+    "%",
+    "_",
+    "--",
+    "/*",
+    ";",
+    "\n",
+    "\x00",
+    "µ組織",
+    "' OR '1'='1",
+]
+
+
+def test_lancedb_finds_the_value_that_was_asked_for_and_no_other(tmp_path: Path) -> None:
+    table = lancedb.connect(tmp_path).create_table("slides", data=pa.table({"site": NASTY}))
+    for value in NASTY:
+        for where in ({"site": value}, {"site": [value]}):
+            slide, _ = as_filter(where).split(COLUMNS)
+            assert [row["site"] for row in table.search().where(slide).to_list()] == [value]
+
+
 @pytest.mark.parametrize("column", ["color", "1=1 OR site", "site; --", "SITE", "vector", "_distance", ""])
 def test_unknown_columns_name_the_known(column: str) -> None:
     with pytest.raises(FilterError, match=r"site \(text\), age \(integer\)"):
@@ -100,6 +143,8 @@ def test_unknown_columns_name_the_known(column: str) -> None:
         {"site": object()},
         ["fixed=maybe"],
         ["fixed>true"],
+        ["site=\udcff"],
+        ["site in a\rb"],
         ["site"],
         ["=x"],
         ["site in "],

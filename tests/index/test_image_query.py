@@ -2,14 +2,19 @@
 
 import struct
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from slidelake.encoders import create_encoder
 from slidelake.errors import QueryError
+from slidelake.index import SlideIndex
 from slidelake.index.image_query import prepare_image
+from slidelake.store import FeatureStore
+from tests.index.lakes import ENCODER, put_slide
 from tests.shared_data import shared
 
 RNG = np.random.default_rng(0)
@@ -113,3 +118,83 @@ def test_mpp_means_nothing_to_a_level0_space() -> None:
 )
 def test_real_patches_are_taken(path: Path) -> None:
     assert prepare_image(path, patch_px=224, space_mpp=None, mpp=None).pixels.shape == (224, 224, 3)
+
+
+@dataclass(frozen=True)
+class Spec:
+    name: str
+    encoder_id: str
+
+
+class Colours:
+    """A patch encoder of three by eight colour counts and one constant."""
+
+    def __init__(self, encoder_id: str = ENCODER) -> None:
+        self.spec = Spec("toy", encoder_id)
+
+    def encode(self, patches: np.ndarray) -> np.ndarray:
+        counts = [[np.histogram(p[..., c], 8, (0, 256))[0] for c in range(3)] for p in patches]
+        flat = np.asarray(counts, np.float32).reshape(len(patches), -1)
+        return np.concatenate([flat, np.ones((len(flat), 1), np.float32)], axis=1)
+
+
+@pytest.fixture(scope="module")
+def pictured(tmp_path_factory: pytest.TempPathFactory) -> tuple[SlideIndex, np.ndarray]:
+    """A store whose twelve patches are known as pixels, (12, 256, 256, 3)."""
+    pixels = RNG.integers(0, 256, size=(12, 1, 1, 3)) + RNG.integers(-20, 20, size=(12, 256, 256, 3))
+    patches = np.clip(pixels, 0, 255).astype(np.uint8)
+    store = FeatureStore.open(tmp_path_factory.mktemp("image") / "lake", create=True)
+    put_slide(store, "S0", Colours().encode(patches), provenance={"encoder": {"name": "colour-histogram"}})
+    index = SlideIndex(store)
+    index.sync()
+    return index, patches
+
+
+def test_a_patch_given_as_an_image_finds_itself(
+    pictured: tuple[SlideIndex, np.ndarray], tmp_path: Path
+) -> None:
+    index, patches = pictured
+    Image.fromarray(patches[7]).save(tmp_path / "seven.png")
+    hits = index.search_image(tmp_path / "seven.png", encoder=Colours(), k=3)
+    assert hits[0].row == 7
+    assert hits[0].score == pytest.approx(1, abs=1e-6)
+    assert (hits.query.kind, hits.query.image) == ("image", "seven.png")
+    assert hits.query.pixels is not None
+    assert np.array_equal(hits.query.pixels, patches[7])
+    assert index.search_image(patches[7], mpp=0.5)[0].row == 7  # the encoder that was given is remembered
+
+
+@pytest.mark.parametrize("name", ["colour-histogram", "stain-texture"])
+def test_the_spaces_own_encoder_is_made_again(name: str, tmp_path: Path) -> None:
+    encoder = create_encoder(name)
+    patches = RNG.integers(0, 256, size=(6, 64, 64, 3), dtype=np.uint8).repeat(4, axis=1).repeat(4, axis=2)
+    patches[:, :, :, 1] //= 2
+    store = FeatureStore.open(tmp_path / "lake", create=True)
+    encoder_id = encoder.spec.encoder_id
+    put_slide(
+        store, "S0", encoder.encode(patches), encoder=encoder_id, provenance={"encoder": {"name": name}}
+    )
+    index = SlideIndex(store)
+    index.sync()
+    hits = index.search_image(patches[4], space=name, k=2)
+    assert hits[0].row == 4
+    assert hits[0].score == pytest.approx(1, abs=1e-6)
+
+
+def test_an_encoder_of_another_id_is_refused(pictured: tuple[SlideIndex, np.ndarray]) -> None:
+    index, patches = pictured
+    with pytest.raises(QueryError, match=r"toy\.0123abcd, and this one is toy\.ffffffff"):
+        index.search_image(patches[0], encoder=Colours("toy.ffffffff"))
+
+
+def test_notes_of_the_query_are_notes_of_the_hits(pictured: tuple[SlideIndex, np.ndarray]) -> None:
+    index, patches = pictured
+    hits = index.search_image(np.tile(patches[3], (2, 2, 1)), encoder=Colours(), k=1)
+    assert hits[0].row == 3
+    assert any("0.5 µm/px" in note for note in hits.notes)
+
+
+def test_an_image_has_no_patient(pictured: tuple[SlideIndex, np.ndarray]) -> None:
+    index, patches = pictured
+    with pytest.raises(QueryError, match="no patient"):
+        index.search_image(patches[0], encoder=Colours(), exclude_same_patient=True)

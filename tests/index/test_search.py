@@ -219,6 +219,21 @@ def test_an_index_older_than_the_store_says_so_and_shows_nothing_old(tmp_path: P
     assert all("slidelake index sync" in note for note in hits.notes)
 
 
+def test_a_remembered_listing_never_shows_what_has_gone(tmp_path: Path) -> None:
+    store = make_lake(tmp_path / "lake", slides=4)
+    index = SlideIndex(store, fresh_for=3600)
+    index.sync()
+    assert index.search_vector(np.ones(DIM), k=100).stale == 0
+    assert index.search_vector(features(1)[0], k=1)[0].slide_id == "S1"
+    store.close_epoch("S1")
+    hits = index.search_vector(features(1)[0], k=1)
+    assert hits[0].slide_id != "S1"
+    assert hits.stale == 1
+    put_slide(store, "S8", features(8))
+    SlideIndex(store).sync()  # another process
+    assert index.search_vector(features(8)[0], k=1)[0].slide_id == "S8"
+
+
 def test_slides_like_a_slide(index: SlideIndex) -> None:
     hits = index.search_slide("S0", k=10)
     assert {hit.slide_id for hit in hits} == {"S1", "S2", "S3", "S4"}

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slidelake.errors import IndexMissingError, IndexStateError
+from slidelake.errors import IndexMissingError, IndexStaleError, IndexStateError
 from slidelake.index import SlideIndex
 from slidelake.index import sync as sync_module
 from slidelake.index.lock import writer_lock
@@ -145,10 +145,16 @@ def test_metadata_follows_the_store_without_touching_vectors(tmp_path: Path) -> 
     index.sync()
     before = versions_of(tmp_path / "lake")
     store.metadata.merge(pd.DataFrame({"slide_id": ["S0"], "site": ["tongue"]}))
+    assert "metadata" in index.status()["state"]
+    (note,) = index.search_vector(features(0)[0]).notes
+    assert "metadata has changed" in note
     assert index.sync().relabelled == 1
+    assert index.search_vector(features(0)[0]).notes == ()
     store.metadata.merge(
         pd.DataFrame({"slide_id": ["S0", "S1"], "Odd name. (µm)": [1.5, 2.5], "score": ["a", "b"]})
     )
+    with pytest.raises(IndexStaleError, match="slidelake index sync"):
+        index.search_vector(features(0)[0], where={"score": "a"})
     assert index.sync().relabelled == 2
     after = versions_of(tmp_path / "lake")
     assert after[TABLE] == before[TABLE]
@@ -320,12 +326,27 @@ def test_status_says_what_differs(tmp_path: Path) -> None:
     put_slide(store, "S1", features(1, seed=5))
     store.close_epoch("S2")
     (table,) = index.status()["tables"]
+    assert index.status()["state"] == "3 bags behind the store: run `slidelake index sync`"
     assert (table["missing"], table["changed"], table["gone"], table["rows"]) == (1, 1, 1, 36)
     index.sync()
     assert index.status()["stale"] == 0
+    assert index.status()["state"] == "follows the store"
 
 
-def test_many_rows_get_an_approximate_index_and_many_fragments_are_compacted(tmp_path: Path) -> None:
+def test_many_fragments_are_compacted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slidelake.index.upkeep._MANY_FRAGMENTS", 4)
+    store = make_lake(tmp_path / "lake")
+    index = SlideIndex(store)
+    sync_module.synchronise(store, index._connection, exact_below=50_000, batch_bytes=1)  # a fragment a slide
+    database = lancedb.connect(tmp_path / "lake" / "index")
+    for name in (TABLE, "slides"):
+        assert database.open_table(name).stats()["fragment_stats"]["num_fragments"] == 1
+    assert set(patches(tmp_path / "lake").values()) == {1}
+    assert len(patches(tmp_path / "lake")) == 72
+    assert not index.sync().changed
+
+
+def test_many_rows_get_an_approximate_index(tmp_path: Path) -> None:
     store = FeatureStore.open(tmp_path / "lake", create=True)
     index = SlideIndex(store, exact_below=2000)
     put_slide(store, "S0", features(0, 1500))
@@ -342,10 +363,14 @@ def test_many_rows_get_an_approximate_index_and_many_fragments_are_compacted(tmp
     assert versions_of(tmp_path / "lake") == before
 
 
-def test_a_store_in_memory_is_refused(tmp_path: Path) -> None:
+def test_a_store_in_memory_is_refused() -> None:
     store = FeatureStore.open("memory://lake-for-the-index", create=True)
-    with pytest.raises(IndexStateError, match="memory"):
-        SlideIndex(store)
+    put_slide(store, "S0", features(0))
+    index = SlideIndex(store)
+    for ask in (index.sync, lambda: index.search_vector(np.ones(16)), lambda: index.search_patch("S0", 0, 0)):
+        with pytest.raises(IndexStateError, match="memory"):
+            ask()
+    assert "memory" in index.status()["state"]
 
 
 def test_search_before_any_sync_says_what_to_run(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_autocast_does_not_reach_the_arithmetic():
 def test_compiles_to_one_graph():
     case = make_case((0, 40, 3, 0))
     compiled = torch.compile(gated_attention_pool, backend="aot_eager", fullgraph=True)
-    for options in ({}, {"mask": torch.arange(43) % 2 > 0}, {"dropout_p": 0.5, "seed": 3}):
+    for options in ({}, {"mask": torch.arange(43) % 2 > 0, "dropout_p": 0.5, "seed": 3}):
         for a, b in zip(compiled(*case, **options), gated_attention_pool(*case, **options), strict=True):
             assert relative_error(a, b) < 1e-6
 

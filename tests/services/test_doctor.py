@@ -74,8 +74,9 @@ def test_a_store(tmp_path):
 
 
 def test_a_store_in_memory():
+    FeatureStore.open("memory://doctor", create=True)
     found = by_name(examine("memory://doctor"))
-    assert found["store"].status == "warning"
+    assert found["store"].status == "ok"
     assert found["store: put if absent"].found == "conditional put"
     assert "store: hard links" not in found
 
@@ -90,5 +91,9 @@ def test_no_store_yet(tmp_path):
 def test_not_a_store(tmp_path):
     (tmp_path / "file").write_text("x")
     assert "is a file" in by_name(examine(str(tmp_path / "file")))["store"].found
-    assert by_name(examine(str(tmp_path)))["store"].status == "warning"
+    found = by_name(examine(str(tmp_path)))
+    assert found["store"].status == "warning"
+    assert "is not a store" in found["store"].found
+    assert "--store" in found["store"].remedy
+    assert not any(name.startswith("store: ") for name in found)  # nothing was written to find out
     assert by_name(examine("nosuch://bucket"))["store"].status == "warning"

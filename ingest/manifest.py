@@ -1,0 +1,103 @@
+"""The manifest: a CSV or Parquet table of slides, with what a person knows about them.
+
+Columns: `uri` (relative to the manifest's folder), and any of `slide_id`, `patient_id`, `mpp`. All other columns
+are metadata, which the index can filter by.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slidelake.errors import ManifestError
+from slidelake.ingest.local_copy import is_remote
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["ManifestRow", "read_manifest"]
+
+_OWN = ("uri", "slide_id", "patient_id", "mpp")
+
+
+@dataclass(frozen=True)
+class ManifestRow:
+    """One slide as the manifest tells of it, empty where it does not; `root` and `stem` as in Found."""
+
+    uri: str
+    slide_id: str = ""
+    patient_id: str = ""
+    mpp: float | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    root: str = ""
+    stem: str = ""
+
+
+def read_manifest(path: str | Path) -> list[ManifestRow]:
+    """The rows of a CSV or Parquet manifest. Raises ManifestError, which names the file, row and column."""
+    path = Path(path)
+    table = _read(path)
+    table.columns = [str(name).strip() for name in table.columns]
+    if "uri" not in table.columns:
+        raise ManifestError(
+            f"{path} has no column uri (it has: {', '.join(table.columns)})",
+            remedy="Name the column with the slides' paths or URLs `uri`.",
+        )
+    rows = [_row(path, number, record) for number, record in enumerate(table.to_dict("records"), start=2)]
+    _refuse_doubles(path, [row.uri for row in rows], "uri")
+    _refuse_doubles(path, [row.slide_id for row in rows if row.slide_id], "slide_id")
+    return rows
+
+
+def _read(path: Path) -> "pd.DataFrame":
+    import pandas as pd
+
+    try:
+        if path.suffix.lower() == ".parquet":
+            return pd.read_parquet(path)
+        # Ids are text, whatever they look like: 007 stays 007.
+        return pd.read_csv(path, dtype=dict.fromkeys(("uri", "slide_id", "patient_id"), str))
+    except FileNotFoundError as exc:
+        raise ManifestError(f"there is no manifest {path}", remedy="Check the path.") from exc
+    except (OSError, ValueError, UnicodeDecodeError) as exc:
+        raise ManifestError(
+            f"{path} cannot be read: {exc}", remedy="Give a CSV (UTF-8, with a header) or a Parquet file."
+        ) from exc
+
+
+def _row(path: Path, number: int, record: dict[Any, Any]) -> ManifestRow:
+    import pandas as pd
+
+    known = {str(name): value for name, value in record.items() if not pd.isna(value)}
+    uri = str(known.get("uri", "")).strip()
+    if not uri:
+        raise ManifestError(f"{path}, line {number}: no uri", remedy="Give every row a path or URL.")
+    if not is_remote(uri):
+        uri = str((path.parent / uri).resolve())
+    return ManifestRow(
+        uri=uri,
+        slide_id=str(known.get("slide_id", "")).strip(),
+        patient_id=str(known.get("patient_id", "")).strip(),
+        mpp=_mpp(path, number, known.get("mpp")),
+        metadata={name: value for name, value in known.items() if name not in _OWN},
+    )
+
+
+def _mpp(path: Path, number: int, value: Any) -> float | None:
+    if value is None:
+        return None
+    try:
+        mpp = float(value)
+    except (TypeError, ValueError) as exc:
+        raise ManifestError(
+            f"{path}, line {number}: mpp {value!r} is no number",
+            remedy="Give µm per pixel, for example 0.25.",
+        ) from exc
+    return mpp
+
+
+def _refuse_doubles(path: Path, values: list[str], column: str) -> None:
+    seen: set[str] = set()
+    for value in values:
+        if value in seen:
+            raise ManifestError(f"{path} has {column} {value!r} twice", remedy="Give every slide one row.")
+        seen.add(value)

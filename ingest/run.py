@@ -1,0 +1,256 @@
+"""The run: what is asked becomes one task a slide; each is made, was there already, or goes to quarantine.
+
+The driver keeps no state that a restart cannot rebuild: what is done stands in the commits.
+"""
+
+import logging
+import os
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from slidelake._version import __version__
+from slidelake.errors import AlreadyCommittedError, SlideError, UsageError
+from slidelake.ingest.grid import GridSpec
+from slidelake.ingest.manifest import ManifestRow, read_manifest
+from slidelake.ingest.naming import Namer, PatientRule
+from slidelake.ingest.pipeline import make_slide
+from slidelake.ingest.report import RunReport, SlideOutcome
+from slidelake.ingest.sources import find_slides
+from slidelake.ingest.standing import standing
+from slidelake.ingest.task import EncoderOrder, SlideTask, WorkerOptions
+from slidelake.ingest.tissue import TISSUE_RULE
+
+if TYPE_CHECKING:
+    from slidelake.encoders import PatchEncoder
+    from slidelake.store import FeatureStore
+
+__all__ = ["ingest", "outcome_of"]
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[..., None] | None
+
+
+def ingest(
+    store: "FeatureStore",
+    sources: Sequence[str],
+    *,
+    encoder: str = "stain-texture",
+    grid: GridSpec | None = None,
+    manifest: str | None = None,
+    workers: int = 0,
+    threads: int | None = None,
+    batch_size: int = 64,
+    assume_mpp: float | None = None,
+    patient_pattern: str | None = None,
+    id_from: str = "stem",
+    root: str | None = None,
+    on_changed: str = "refuse",
+    dry_run: bool = False,
+    weights: str | None = None,
+    device: str = "auto",
+    reader: str = "auto",
+    encoder_options: dict[str, Any] | None = None,
+    progress: Progress = None,
+) -> RunReport:
+    """Bring slides into the store: tile, encode the tissue patches, commit.
+
+    `sources` are paths, folders, globs or fsspec URLs; `manifest` a CSV or Parquet table beside or instead of
+    them. `workers` Ray actors, or 0 for this process. A slide that cannot go in is an outcome with its reason and
+    an entry in quarantine; it stops nothing. Raises UsageError (unknown encoder, bad manifest, …) before anything
+    starts, StoreError where the store itself fails, KeyboardInterrupt after what was done is reported.
+    """
+    from slidelake.encoders import create_encoder
+    from slidelake.store import quarantine_key
+
+    _check_choice("on_changed", on_changed, ("refuse", "again"))
+    grid = grid or GridSpec()
+    order = EncoderOrder(encoder, weights, device, dict(encoder_options or {}))
+    own_encoder = create_encoder(encoder, weights=weights, device=device, **order.options)
+    options = WorkerOptions(
+        grid=grid,
+        encoder=order,
+        encoder_id=own_encoder.spec.encoder_id,
+        reader=reader,
+        threads=threads or max(1, (os.cpu_count() or 1) // max(workers, 1)),
+        batch_size=batch_size,
+        assume_mpp=assume_mpp,
+    )
+    grid_id = grid.grid_id(TISSUE_RULE, store.info.tissue_rule)
+    namer = Namer(id_from, root)
+    patients = PatientRule(patient_pattern)
+    rows = _rows(sources, manifest)
+    run = _Run(
+        store=store,
+        progress=progress,
+        dry_run=dry_run,
+        report=RunReport(
+            run_id=f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}",
+            asked={
+                "sources": list(sources),
+                "manifest": manifest,
+                "encoder": options.encoder_id,
+                "grid": grid_id,
+                "workers": workers,
+                "assume_mpp": assume_mpp,
+                "on_changed": on_changed,
+                "slidelake_version": __version__,
+            },
+        ),
+    )
+    run.start(len(rows))
+    tasks: list[SlideTask] = []
+    for row in rows:
+        key = quarantine_key(row.uri, {"grid": grid_id, "encoder": options.encoder_id})
+        slide_id = row.slide_id
+        try:
+            slide_id = namer.name(row)
+            patient, said_by = patients.patient(row, slide_id)
+            task = SlideTask(slide_id, row.uri, patient, said_by, key, row.mpp, row.metadata)
+            there = standing(store, task, grid_id, options.encoder_id, on_changed=on_changed, dry_run=dry_run)
+        except SlideError as error:
+            run.quarantine(SlideTask(slide_id, row.uri, "", "", key), error)
+            continue
+        if there is not None:
+            run.add(there)
+        else:
+            tasks.append(task)
+    run.report.notes += patients.notes()
+    if not dry_run:
+        _keep_metadata(store, rows, namer)
+        try:
+            if workers > 0 and tasks:
+                from slidelake.ingest.ray_run import run_on_ray
+
+                run_on_ray(store, tasks, options, workers, run.finished, progress)
+            else:
+                _run_here(store, tasks, options, own_encoder, run, progress)
+        finally:
+            run.end()
+    else:
+        for task in tasks:
+            run.add(SlideOutcome(task.slide_id, task.uri, "would-make"))
+        run.end()
+    return run.report
+
+
+def outcome_of(
+    store: "FeatureStore",
+    task: SlideTask,
+    options: WorkerOptions,
+    encoder: "PatchEncoder",
+    progress: Progress = None,
+) -> "SlideOutcome | SlideError":
+    """Make one slide; what is wrong with the slide comes back as a value, what is wrong with the store is raised."""
+    try:
+        return make_slide(store, task, options, encoder, progress)
+    except AlreadyCommittedError:
+        return SlideOutcome(task.slide_id, task.uri, "already", message="another run was first")
+    except SlideError as error:
+        return error
+
+
+class _Run:
+    """Collects outcomes, keeps the quarantine, and writes the report whatever happens."""
+
+    def __init__(self, store: "FeatureStore", progress: Progress, dry_run: bool, report: RunReport) -> None:
+        self._store = store
+        self._progress = progress
+        self._dry_run = dry_run
+        self._began = time.monotonic()
+        self.report = report
+
+    def start(self, total: int) -> None:
+        if self._progress:
+            self._progress("start", total=total)
+
+    def add(self, outcome: SlideOutcome) -> None:
+        self.report.outcomes.append(outcome)
+        if self._progress:
+            self._progress("slide", outcome=outcome)
+
+    def finished(self, task: SlideTask, result: "SlideOutcome | SlideError") -> None:
+        if isinstance(result, SlideError):
+            self.quarantine(task, result)
+            return
+        self._store.quarantine.clear(task.quarantine_key)
+        self.add(result)
+
+    def quarantine(self, task: SlideTask, error: SlideError) -> None:
+        log.info(
+            "slide refused", extra={"slide_id": task.slide_id, "reason": error.reason, "why": error.problem}
+        )
+        outcome = SlideOutcome(
+            task.slide_id, task.uri, "quarantined", error.reason, error.problem, error.remedy
+        )
+        if not self._dry_run:
+            self._store.quarantine.put(
+                task.quarantine_key,
+                {
+                    "uri": task.uri,
+                    "slide_id": task.slide_id,
+                    "reason": error.reason,
+                    "message": error.problem,
+                    "remedy": error.remedy,
+                    "grid": self.report.asked["grid"],
+                    "encoder": self.report.asked["encoder"],
+                    "run_id": self.report.run_id,
+                    "slidelake_version": __version__,
+                    "time": datetime.now(UTC).isoformat(timespec="seconds"),
+                },
+            )
+        self.add(outcome)
+
+    def end(self) -> None:
+        self.report.seconds = time.monotonic() - self._began
+        self.report.outcomes.sort(key=lambda outcome: outcome.uri)
+        if not self._dry_run and self.report.outcomes:
+            self._store.put_run(self.report.run_id, self.report.to_dict())
+        if self._progress:
+            self._progress("end")
+
+
+def _run_here(
+    store: "FeatureStore",
+    tasks: Sequence[SlideTask],
+    options: WorkerOptions,
+    encoder: "PatchEncoder",
+    run: _Run,
+    progress: Progress,
+) -> None:
+    for task in tasks:
+        run.finished(task, outcome_of(store, task, options, encoder, progress))
+
+
+def _rows(sources: Sequence[str], manifest: str | None) -> list[ManifestRow]:
+    """Manifest rows and found slides, by URI; what a manifest says of a slide that is also found counts."""
+    if not sources and manifest is None:
+        raise UsageError(
+            "no slides were named", remedy="Name slides, folders or globs, or pass --manifest FILE."
+        )
+    rows = {row.uri: row for row in (read_manifest(manifest) if manifest else [])}
+    for found in find_slides(sources):
+        rows.setdefault(found.uri, ManifestRow(uri=found.uri, root=found.root, stem=found.stem))
+    return [rows[uri] for uri in sorted(rows)]
+
+
+def _keep_metadata(store: "FeatureStore", rows: Sequence[ManifestRow], namer: Namer) -> None:
+    """One new generation for the whole manifest, never one a slide."""
+    import pandas as pd
+
+    known = []
+    for row in rows:
+        slide_id = namer.known(row)
+        if slide_id is not None and (row.metadata or row.patient_id):
+            patient = {"patient_id": row.patient_id} if row.patient_id else {}
+            known.append({"slide_id": slide_id, **patient, **row.metadata})
+    if known:
+        store.metadata.merge(pd.DataFrame(known))
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UsageError(f"{name} cannot be {value!r}", remedy=f"Choose one of {', '.join(choices)}.")

@@ -1,0 +1,68 @@
+"""What stands already: one look at the commits and one stat of the source, nothing else."""
+
+from typing import TYPE_CHECKING
+
+from slidelake.errors import DuplicateSlideError, SourceChangedError
+from slidelake.ingest.local_copy import is_remote, local_path
+from slidelake.ingest.provenance import content_checksum, stat_source
+from slidelake.ingest.report import SlideOutcome
+
+if TYPE_CHECKING:
+    from slidelake.ingest.task import SlideTask
+    from slidelake.store import Commit, FeatureStore
+
+__all__ = ["standing"]
+
+
+def standing(
+    store: "FeatureStore",
+    task: "SlideTask",
+    grid_id: str,
+    encoder_id: str,
+    *,
+    on_changed: str,
+    dry_run: bool,
+) -> SlideOutcome | None:
+    """The outcome `already` for a slide whose bag is there; None where it has to be made.
+
+    Raises SourceChangedError for a source that is not what was committed (with on_changed="again" its epoch is
+    closed instead and the slide is made anew), DuplicateSlideError for a name that another source holds.
+    """
+    state = store.state(task.slide_id)
+    if not state.keys:
+        return None
+    bag = store.commit(task.slide_id, "bag", grid_id, encoder_id)
+    commit = bag or store.commit(task.slide_id, "overview") or store.commit(task.slide_id, "grid", grid_id)
+    if commit is None:
+        return None
+    source = stat_source(task.uri)
+    held_by = str(commit.provenance.get("source_uri", task.uri))
+    moved = held_by != task.uri
+    if moved and not _same_content(task.uri, commit):
+        raise DuplicateSlideError(
+            f"the lake has another slide of this name, from {held_by}",
+            remedy="Pass --id-from path, or give it a slide_id in a manifest.",
+            slide=task.uri,
+        )
+    if not moved and not source.same_as(commit.provenance):
+        if on_changed == "refuse":
+            raise SourceChangedError(
+                f"the file is not what was ingested on {commit.provenance.get('time', 'an earlier day')} "
+                f"(size {commit.provenance.get('source_size')} then, {source.size} now, or a later date)",
+                remedy="Pass --on-changed again to make it anew, or put the old file back.",
+                slide=task.slide_id,
+            )
+        if not dry_run:
+            store.close_epoch(task.slide_id)
+        return None
+    if bag is None:
+        return None
+    rows = int(bag.arrays["features"]["shape"][0])
+    return SlideOutcome(task.slide_id, task.uri, "already", patches=rows)
+
+
+def _same_content(uri: str, commit: "Commit") -> bool:
+    """Whether a file at another place is the slide that was committed: moved, not another of the same name."""
+    return not is_remote(uri) and content_checksum(local_path(uri)) == commit.provenance.get(
+        "source_checksum"
+    )
