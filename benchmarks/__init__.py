@@ -1,1 +1,1 @@
-"""Benchmarks: one script a claim; see benchmarks/README.md."""
+"""Benchmarks: every figure that a document names is printed by one script here (`python -m benchmarks.<name>`)."""

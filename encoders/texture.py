@@ -18,7 +18,10 @@ from slidelake.errors import UsageError
 __all__ = ["StainTexture"]
 
 _NAME = "stain-texture"
-_DIM = 510
+_DIM = 546
+#: Another version for other measures, weights or constants: it is part of the id, and rows of two versions
+#: never meet in one space.
+VERSION = 1
 _DESCRIPTION = "stain-normalised shapes, local patterns, edges and colour; no weights, runs on the CPU"
 
 
@@ -28,7 +31,7 @@ class StainTexture:
     spec = EncoderSpec(
         name=_NAME,
         dim=_DIM,
-        normalisation="stain-texture 1",
+        normalisation=f"stain-texture version {VERSION}",
         pooling="statistics at 3 scales",
         stain="Ruifrok-Johnston, 95th percentile of tissue",
         licence="Apache-2.0",
@@ -43,14 +46,18 @@ class StainTexture:
     def encode(self, patches: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """(B, H, W, 3) uint8, sides of 32 px and more, to (B, D) float32; raises UsageError on anything else."""
         check_patches(patches, encoder=_NAME)
+        # Here, not above: numba takes a second to import, and the registry lists encoders without it.
         from slidelake.encoders.texture_describe import describe
+        from slidelake.encoders.texture_scaling import scaled_row
+
+        height, width = patches.shape[1:3]
 
         rows = np.empty((len(patches), _DIM), np.float32)
 
         def fill(number: int) -> None:
             raw = np.zeros(_DIM)
             describe(np.ascontiguousarray(patches[number]), raw)
-            rows[number] = raw
+            rows[number] = scaled_row(raw, height, width)
 
         if self.threads == 1 or len(patches) < 2:
             for number in range(len(patches)):

@@ -1,93 +1,89 @@
-"""One patch to one raw row: which measure is taken of which plane at which scale, and where it stands."""
+"""One patch to one row of raw measures: which measure is taken of which plane at which scale."""
 
-import numba as nb
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
-from slidelake.encoders.texture_measures import (
-    LEVELS,
-    autocorrelation,
-    chords,
-    edges,
-    joint_histogram,
-    patterns,
-    shapes,
-)
-from slidelake.encoders.texture_planes import _DENSITY, _UNMIX, PLANES, halve, stain_planes
+from slidelake.encoders.texture_colour import LEVELS, SOFT, coarse_joint, colour_levels, soft_histograms
+from slidelake.encoders.texture_measures import CHORDS, EDGES, SHAPES, chords, correlation, edges, shapes
+from slidelake.encoders.texture_patterns import OVER, PATTERNS, UNIFORM, patterns, patterns_over
+from slidelake.encoders.texture_planes import CODES, FINE_CENTRES, FINE_OF_STEP, halve, stain_planes
 
-__all__ = ["BLOCKS", "RAW_DIM", "describe"]
+__all__ = ["BLOCKS", "RAW_DIM", "Block", "describe"]
 
-SCALES = 3
+#: Distances of the correlation, in pixels of the scale.
 LAGS = np.array([1, 2, 4, 8])
+_CORRELATION = 3 + len(LAGS)
 
 
-def _uniform_table() -> npt.NDArray[np.uint8]:
-    table = np.empty(256, np.uint8)
-    for code in range(256):
-        turned = (code >> 1) | ((code & 1) << 7)
-        changes = (code ^ turned).bit_count()
-        table[code] = code.bit_count() if changes <= 2 else 9
-    return table
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A run of measures of one kind: `scale` 0 is the patch as it is, each further one halves it."""
+
+    name: str
+    length: int
+    scale: int
 
 
-_UNIFORM = _uniform_table()
-
-
-def _blocks() -> tuple[tuple[str, int], ...]:
-    blocks: list[tuple[str, int]] = []
-    for scale in range(SCALES):
-        for plane in "hed":
-            blocks += [
-                (f"shapes-{plane}{scale}", 3 * (LEVELS - 1)),
-                (f"patterns-{plane}{scale}", 10),
-                (f"edges-{plane}{scale}", 8),
-                (f"correlation-{plane}{scale}", 3 + len(LAGS)),
-            ]
-    blocks += [("joint0", 36), ("joint2", 36), ("nuclei", 7), ("lumen", 7), ("colour", 10)]
+def _blocks() -> tuple[Block, ...]:
+    blocks = [
+        Block("soft-colour", SOFT, 0),
+        Block("levels", LEVELS, 0),
+        Block("lumen", CHORDS, 0),
+        Block("patterns-over-nuclei", OVER, 0),
+    ]
+    for scale in (1, 2):
+        blocks += [
+            Block("patterns-over-nuclei", OVER, scale),
+            Block("patterns", 3 * PATTERNS, scale),
+            Block("edges", 3 * EDGES, scale),
+            Block("shapes", SHAPES, scale),
+        ]
+    blocks += [Block("regions", 36, 2)]
+    blocks += [Block("correlation", 3 * _CORRELATION, scale) for scale in (1, 2, 3)]
     return tuple(blocks)
 
 
-#: Name and length of each block of a raw row, in order.
+#: The blocks of a raw row in order.
 BLOCKS = _blocks()
-RAW_DIM = sum(length for _, length in BLOCKS)
-
-
-@nb.njit(cache=True, nogil=True)
-def _describe(
-    patch: npt.NDArray[np.uint8],
-    density: npt.NDArray[np.float32],
-    unmix: npt.NDArray[np.float32],
-    uniform: npt.NDArray[np.uint8],
-    lags: npt.NDArray[np.int64],
-    out: npt.NDArray[np.float64],
-) -> None:
-    planes, colour = stain_planes(patch, density, unmix)
-    full = planes
-    place = 0
-    for scale in range(SCALES):
-        if scale:
-            planes = halve(planes)
-        for number in range(PLANES):
-            plane = planes[number]
-            shapes(plane, out[place : place + 21])
-            place += 21
-            patterns(plane, uniform, 4, out[place : place + 10])
-            place += 10
-            edges(plane, out[place : place + 8])
-            place += 8
-            autocorrelation(plane, lags, out[place : place + 3 + len(lags)])
-            place += 3 + len(lags)
-    joint_histogram(full[0], full[1], out[place : place + 36])
-    place += 36
-    joint_histogram(planes[0], planes[1], out[place : place + 36])
-    place += 36
-    chords(full[0], 110, True, out[place : place + 7])
-    place += 7
-    chords(full[2], 40, False, out[place : place + 7])
-    place += 7
-    out[place : place + 10] = colour
+RAW_DIM = sum(block.length for block in BLOCKS)
 
 
 def describe(patch: npt.NDArray[np.uint8], out: npt.NDArray[np.float64]) -> None:
-    """Write the RAW_DIM measures of one (H, W, 3) uint8 patch into `out`."""
-    _describe(patch, _DENSITY, _UNMIX, _UNIFORM, LAGS, out)
+    """Write the RAW_DIM measures of one (H, W, 3) uint8 patch, sides of 32 px and more, into `out`.
+
+    Plain Python between compiled steps: numba keeps a compiled function by its own file's date, and would not see
+    that a step in another file has changed. The steps hold no lock of the interpreter.
+    """
+    planes, joint, levels = stain_planes(patch, CODES, FINE_OF_STEP)
+    half = halve(planes)
+    quarter = halve(half)
+    scales = (planes, half, quarter, halve(quarter))
+    place = 0
+    for block in BLOCKS:
+        part = out[place : place + block.length]
+        place += block.length
+        coarse = scales[block.scale]
+        match block.name:
+            case "soft-colour":
+                soft_histograms(joint, FINE_CENTRES, levels, part)
+            case "levels":
+                colour_levels(levels, part)
+            case "lumen":
+                chords(coarse[2], 40, part)
+            case "patterns-over-nuclei":
+                patterns_over(coarse[2], coarse[0], UNIFORM, part)
+            case "patterns":
+                for number in range(3):
+                    patterns(coarse[number], UNIFORM, part[number * PATTERNS :])
+            case "edges":
+                for number in range(3):
+                    edges(coarse[number], part[number * EDGES : (number + 1) * EDGES])
+            case "shapes":
+                shapes(coarse[0], part)
+            case "regions":
+                coarse_joint(coarse[0], coarse[1], part)
+            case "correlation":
+                for number in range(3):
+                    correlation(coarse[number], LAGS, part[number * _CORRELATION :])

@@ -1,196 +1,188 @@
-"""What is measured on a stain plane: shapes at thresholds, local patterns, edges, distances."""
+"""Measures of one stain plane: shapes at thresholds, edges and their order, correlation with distance, chords.
+
+A plane is (H, W) uint8, as texture_planes.py makes it; each measure writes into `out` numbers that do not depend
+on how many pixels there are.
+"""
 
 import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["autocorrelation", "chords", "edges", "joint_histogram", "patterns", "shapes"]
+__all__ = ["CHORDS", "EDGES", "SHAPES", "THRESHOLDS", "chords", "correlation", "edges", "shapes"]
 
 Plane = npt.NDArray[np.uint8]
 Row = npt.NDArray[np.float64]
 
-LEVELS = 8
-CELL = 8
+#: "At least t" for t = 32, 64, … 192: FULL is 160.
+THRESHOLDS = 6
+SHAPES = 3 * THRESHOLDS
+EDGES = 8
+CHORDS = 7
+#: Side of the cells in which edges are averaged.
+_CELL = 8
 
 
 @nb.njit(cache=True, nogil=True)
 def shapes(plane: Plane, out: Row) -> None:
-    """Minkowski functionals of the sets "at least t" for 7 thresholds t: area, perimeter, Euler number."""
+    """Area, perimeter and Euler number (parts minus holes) a pixel of the sets "at least t", signed roots.
+
+    The Minkowski functionals of an image (Michielsen & De Raedt 2001), counted from pixels, pairs and quads.
+    """
     height, width = plane.shape
-    n1 = np.zeros(LEVELS, np.int64)
-    n2 = np.zeros(LEVELS, np.int64)
-    n4 = np.zeros(LEVELS, np.int64)
+    ones = np.zeros(8, np.int64)
+    twos = np.zeros(8, np.int64)
+    fours = np.zeros(8, np.int64)
     for y in range(height - 1):
+        here, below = plane[y], plane[y + 1]
         for x in range(width - 1):
-            a = plane[y, x] >> 5
-            b = plane[y, x + 1] >> 5
-            c = plane[y + 1, x] >> 5
-            d = plane[y + 1, x + 1] >> 5
-            n1[a] += 1
-            ab = min(a, b)
-            n2[ab] += 1
-            n2[min(a, c)] += 1
-            n4[min(ab, min(c, d))] += 1
+            a = here[x]
+            across = min(a, here[x + 1])
+            ones[a >> 5] += 1
+            twos[across >> 5] += 1
+            twos[min(a, below[x]) >> 5] += 1
+            fours[min(across, min(below[x], below[x + 1])) >> 5] += 1
     total = (height - 1) * (width - 1)
-    for level in range(LEVELS - 2, -1, -1):
-        n1[level] += n1[level + 1]
-        n2[level] += n2[level + 1]
-        n4[level] += n4[level + 1]
-    for level in range(1, LEVELS):
-        area = n1[level] / total
-        perimeter = (4 * n1[level] - 2 * n2[level]) / total
-        euler = (n1[level] - n2[level] + n4[level]) / total
-        out[level - 1] = np.sqrt(area)
-        out[LEVELS - 2 + level] = np.sqrt(perimeter)
-        out[2 * LEVELS - 3 + level] = np.sign(euler) * np.sqrt(abs(euler))
-
-
-@nb.njit(cache=True, nogil=True)
-def patterns(plane: Plane, table: npt.NDArray[np.uint8], margin: int, out: Row) -> None:
-    """Uniform rotation-invariant local binary patterns of the 8 neighbours (Ojala et al. 2002), 10 shares."""
-    height, width = plane.shape
-    counts = np.zeros(10, np.int64)
-    for y in range(1, height - 1):
-        for x in range(1, width - 1):
-            c = int(plane[y, x]) + margin
-            code = 0
-            code |= int(plane[y - 1, x - 1] >= c)
-            code |= int(plane[y - 1, x] >= c) << 1
-            code |= int(plane[y - 1, x + 1] >= c) << 2
-            code |= int(plane[y, x + 1] >= c) << 3
-            code |= int(plane[y + 1, x + 1] >= c) << 4
-            code |= int(plane[y + 1, x] >= c) << 5
-            code |= int(plane[y + 1, x - 1] >= c) << 6
-            code |= int(plane[y, x - 1] >= c) << 7
-            counts[table[code]] += 1
-    total = (height - 2) * (width - 2)
-    for number in range(10):
-        out[number] = np.sqrt(counts[number] / total)
+    for level in range(6, -1, -1):
+        ones[level] += ones[level + 1]
+        twos[level] += twos[level + 1]
+        fours[level] += fours[level + 1]
+    for level in range(1, THRESHOLDS + 1):
+        euler = (ones[level] - twos[level] + fours[level]) / total
+        out[level - 1] = np.sqrt(ones[level] / total)
+        out[THRESHOLDS + level - 1] = np.sqrt(max(4 * ones[level] - 2 * twos[level], 0) / total)
+        out[2 * THRESHOLDS + level - 1] = np.sqrt(euler) if euler >= 0.0 else -np.sqrt(-euler)
 
 
 @nb.njit(cache=True, nogil=True)
 def edges(plane: Plane, out: Row) -> None:
-    """Energy and coherence of the structure tensor over cells of 8 x 8 px, 10 numbers."""
+    """Energy of the gradient and coherence of its direction over cells of 8 x 8 px, 8 numbers.
+
+    Mean and deviation of log energy, mean coherence, coherence over the whole plane, and the shares of cells
+    that are hardly, little, rather, strongly coherent (roots). Planes below 10 px give zeros.
+    """
     height, width = plane.shape
-    rows, columns = max((height - 2) // CELL, 1), max((width - 2) // CELL, 1)
-    cells = rows * columns
+    rows, columns = (height - 2) // _CELL, (width - 2) // _CELL
+    out[:] = 0.0
+    if rows < 1 or columns < 1:
+        return
     energy_sum = 0.0
     energy_squares = 0.0
-    coherent = 0.0
+    coherence_sum = 0.0
     bins = np.zeros(4)
-    cos_sum = 0.0
-    sin_sum = 0.0
+    along = 0.0
+    askew = 0.0
     weight = 0.0
     for row in range(rows):
         for column in range(columns):
-            xx = 0
-            yy = 0
-            xy = 0
-            for y in range(1 + row * CELL, min(1 + (row + 1) * CELL, height - 1)):
-                for x in range(1 + column * CELL, min(1 + (column + 1) * CELL, width - 1)):
-                    gx = int(plane[y, x + 1]) - int(plane[y, x - 1])
-                    gy = int(plane[y + 1, x]) - int(plane[y - 1, x])
+            xx = np.int32(0)
+            yy = np.int32(0)
+            xy = np.int32(0)
+            for y in range(1 + row * _CELL, 1 + (row + 1) * _CELL):
+                for x in range(1 + column * _CELL, 1 + (column + 1) * _CELL):
+                    gx = np.int32(plane[y, x + 1]) - np.int32(plane[y, x - 1])
+                    gy = np.int32(plane[y + 1, x]) - np.int32(plane[y - 1, x])
                     xx += gx * gx
                     yy += gy * gy
                     xy += gx * gy
+            # +64: one step of noise in each pixel must not look like a direction.
             trace = float(xx + yy) + 64.0
             difference = float(xx - yy)
-            double = 2.0 * xy
+            double = 2.0 * float(xy)
             strength = np.sqrt(difference * difference + double * double)
             coherence = strength / trace
-            log_energy = np.log(trace)
-            energy_sum += log_energy
-            energy_squares += log_energy * log_energy
-            coherent += coherence
-            bins[min(int(coherence * 4.0), 3)] += 1
+            energy = np.log(trace)
+            energy_sum += energy
+            energy_squares += energy * energy
+            coherence_sum += coherence
+            bins[min(int(coherence * 4.0), 3)] += 1.0
             root = np.sqrt(trace)
-            cos_sum += root * difference / (strength + 1.0)
-            sin_sum += root * double / (strength + 1.0)
+            along += root * difference / (strength + 1.0)
+            askew += root * double / (strength + 1.0)
             weight += root
+    cells = rows * columns
     mean = energy_sum / cells
     out[0] = mean
     out[1] = np.sqrt(max(energy_squares / cells - mean * mean, 0.0))
-    out[2] = coherent / cells
-    out[3] = np.sqrt(cos_sum * cos_sum + sin_sum * sin_sum) / weight
+    out[2] = coherence_sum / cells
+    out[3] = np.sqrt(along * along + askew * askew) / weight
     for number in range(4):
         out[4 + number] = np.sqrt(bins[number] / cells)
 
 
 @nb.njit(cache=True, nogil=True)
-def autocorrelation(plane: Plane, lags: npt.NDArray[np.int64], out: Row) -> None:
-    """Mean, deviation, skewness, and the correlation of pixels at given distances (x and y averaged)."""
+def correlation(plane: Plane, lags: npt.NDArray[np.int64], out: Row) -> None:
+    """Mean, deviation, skewness, and how alike pixels are at given distances along x and y, 3 + lags numbers."""
     height, width = plane.shape
-    total = height * width
-    mean = 0.0
+    pixels = height * width
+    total = np.int64(0)
     for y in range(height):
-        s = 0
+        row_sum = np.int32(0)
         for x in range(width):
-            s += int(plane[y, x])
-        mean += s
-    mean /= total
-    second = 0.0
-    third = 0.0
+            row_sum += np.int32(plane[y, x])
+        total += row_sum
+    # Whole numbers all the way: sums do not depend on their order, so vector units may add as they like.
+    centre = np.int32((total + pixels // 2) // pixels)
+    centred = np.empty((height, width), np.int16)
+    second = np.int64(0)
+    third = np.int64(0)
     for y in range(height):
         for x in range(width):
-            v = plane[y, x] - mean
-            second += v * v
-            third += v * v * v
-    second = second / total + 1.0
-    third = third / total
-    out[0] = mean / 64.0
-    out[1] = np.sqrt(second) / 32.0
-    out[2] = third / second**1.5
+            value = np.int32(plane[y, x]) - centre
+            centred[y, x] = value
+            second += value * value
+            third += value * value * value
+    variance = second / pixels + 1.0
+    out[0] = total / pixels
+    out[1] = np.sqrt(variance)
+    out[2] = third / pixels / variance**1.5
     for number in range(len(lags)):
         lag = min(lags[number], height // 2, width // 2)
-        along = 0.0
+        across = np.int64(0)
         for y in range(height):
+            row = centred[y]
+            part = np.int32(0)
             for x in range(width - lag):
-                along += (plane[y, x] - mean) * (plane[y, x + lag] - mean)
-        across = 0.0
+                part += np.int32(row[x]) * np.int32(row[x + lag])
+            across += part
+        down = np.int64(0)
         for y in range(height - lag):
+            row, other = centred[y], centred[y + lag]
+            part = np.int32(0)
             for x in range(width):
-                across += (plane[y, x] - mean) * (plane[y + lag, x] - mean)
-        out[3 + number] = (
-            0.5 * (along / (height * (width - lag)) + across / ((height - lag) * width)) / second
-        )
+                part += np.int32(row[x]) * np.int32(other[x])
+            down += part
+        pairs_across, pairs_down = height * (width - lag), (height - lag) * width
+        out[3 + number] = 0.5 * (across / pairs_across + down / pairs_down) / variance
 
 
 @nb.njit(cache=True, nogil=True)
-def joint_histogram(first: Plane, second: Plane, out: Row) -> None:
-    """Shares of pixels in 6 x 6 bins of two planes, square-rooted."""
-    height, width = first.shape
-    counts = np.zeros(36, np.int64)
-    for y in range(height):
-        for x in range(width):
-            a = min(int(first[y, x]) // 36, 5)
-            b = min(int(second[y, x]) // 36, 5)
-            counts[a * 6 + b] += 1
-    for number in range(36):
-        out[number] = np.sqrt(counts[number] / (height * width))
-
-
-@nb.njit(cache=True, nogil=True)
-def chords(plane: Plane, threshold: int, above: bool, out: Row) -> None:
-    """How much of a patch lies in chords of 1, 2, 3-4, 5-8, 9-16, 17-32, more px through the set."""
+def chords(plane: Plane, threshold: int, out: Row) -> None:
+    """How much of a plane lies in horizontal and vertical chords of 1, 2, 3-4, … 17-32 and more px through what
+    is weaker than `threshold`: the sizes of lumens, of fat cells, of gaps. Roots of shares, 7 numbers."""
     height, width = plane.shape
-    counts = np.zeros(7, np.int64)
-    for direction in range(2):
-        outer = height if direction == 0 else width
-        inner = width if direction == 0 else height
-        for i in range(outer):
-            run = 0
-            for j in range(inner + 1):
-                inside = False
-                if j < inner:
-                    value = plane[i, j] if direction == 0 else plane[j, i]
-                    inside = (value >= threshold) == above
-                if inside:
-                    run += 1
-                elif run:
-                    number = 0
-                    while number < 6 and run > (1 << number):
-                        number += 1
-                    counts[number] += run
+    counts = np.zeros(CHORDS, np.int64)
+    down = np.zeros(width, np.int64)
+    for y in range(height + 1):
+        run = np.int64(0)
+        for x in range(width + 1):
+            inside = y < height and x < width and plane[y, x] < threshold
+            if inside:
+                run += 1
+                down[x] += 1
+            else:
+                if run > 0 and y < height:
+                    counts[_chord_bin(run)] += run
                     run = 0
-    for number in range(7):
+                if x < width and down[x] > 0:
+                    counts[_chord_bin(down[x])] += down[x]
+                    down[x] = 0
+    for number in range(CHORDS):
         out[number] = np.sqrt(counts[number] / (2.0 * height * width))
+
+
+@nb.njit(cache=True, nogil=True)
+def _chord_bin(run: int) -> int:
+    number = 0
+    while number < CHORDS - 1 and run > (1 << number):
+        number += 1
+    return number

@@ -1,8 +1,8 @@
-"""From RGB to three stain planes whose values no longer depend on how strongly a laboratory stains.
+"""From RGB to three stain planes whose values hardly depend on how strongly a laboratory stains.
 
-Each pixel's optical density is unmixed into haematoxylin and eosin (Ruifrok & Johnston 2001) and summed into
-a darkness. Each of the three is divided by its own 95th percentile over the patch's tissue, and kept as a byte:
-160 stands for that percentile.
+Each pixel's optical density is unmixed into haematoxylin and eosin (Ruifrok & Johnston 2001) and summed into a
+darkness. Each of the three is divided by its own 95th percentile over the patch's tissue and kept as a byte:
+FULL stands for that percentile.
 """
 
 import numba as nb
@@ -11,90 +11,110 @@ import numpy.typing as npt
 
 from slidelake.encoders.stain import DECONVOLUTION
 
-__all__ = ["PLANES", "halve", "stain_planes"]
+__all__ = ["CODES", "FINE", "FINE_CENTRES", "FINE_OF_STEP", "FULL", "STEPS_PER_UNIT", "halve", "stain_planes"]
 
-#: Haematoxylin, eosin, darkness.
-PLANES = 3
-#: Fine steps of a plane before it is divided by its percentile; 400 a unit of optical density.
-STEPS = 1024
-STEPS_PER_DENSITY = 400.0
-#: A pixel darker than this (mean optical density, base e) is tissue; a white slide background has about 0.05.
-TISSUE_DENSITY = 0.16
+#: The byte that a plane's 95th percentile becomes; what is stronger has room up to 255.
+FULL = 160
+#: A plane is first counted in steps, then divided by its percentile.
+STEPS = 512
+STEPS_PER_UNIT = 160.0
+#: A pixel darker than this (mean density, base e) is tissue; the white of a scanned slide has about 0.05.
+_TISSUE_STEP = round(0.16 * STEPS_PER_UNIT)
+#: Percentiles weaker than this are noise of the scanner: dividing by less would blow it up into texture.
+_WEAKEST_STEP = round(0.10 * STEPS_PER_UNIT)
 
-_DENSITY = (-np.log((np.arange(256) + 1.0) / 256.0)).astype(np.float32)
-_UNMIX = DECONVOLUTION[:, :2].astype(np.float32).T.copy()
+#: Haematoxylin and eosin are counted together in FINE x FINE bins, finer where weak: square-root spacing.
+FINE = 48
+FINE_OF_STEP = np.minimum(np.sqrt(np.arange(STEPS) / STEPS) * FINE, FINE - 1).astype(np.uint8)
+FINE_CENTRES: npt.NDArray[np.float64] = ((np.arange(FINE) + 0.5) / FINE) ** 2 * STEPS / STEPS_PER_UNIT
+
+# One table lookup a channel gives the channel's part of all three planes at once: three fields of 20 bits, each
+# with an offset so that no field borrows from its neighbour.
+_FIELD = 20
+_OFFSET = 1 << 16
+_FRACTION = 4
+
+
+def _codes() -> npt.NDArray[np.int64]:
+    density = -np.log((np.arange(256) + 1.0) / 256.0)
+    weights = np.column_stack([DECONVOLUTION[:, 0], DECONVOLUTION[:, 1], np.full(3, 1 / 3)])
+    parts = np.rint(density[:, None, None] * weights * STEPS_PER_UNIT * (1 << _FRACTION)).astype(np.int64)
+    parts += _OFFSET
+    codes: npt.NDArray[np.int64] = (parts[..., 0] << 2 * _FIELD) + (parts[..., 1] << _FIELD) + parts[..., 2]
+    return codes.T.copy()
+
+
+#: (3 channels, 256) packed parts of the planes.
+CODES = _codes()
 
 
 @nb.njit(cache=True, nogil=True)
-def _percentile_bin(counts: npt.NDArray[np.int64], share: float) -> int:
-    total = counts.sum()
-    wanted = share * total
+def _step(code: int, field: int) -> int:
+    value = (code >> (field * _FIELD)) & ((1 << _FIELD) - 1)
+    value = (value - 3 * _OFFSET + (1 << (_FRACTION - 1))) >> _FRACTION
+    return min(max(value, 0), STEPS - 1)
+
+
+@nb.njit(cache=True, nogil=True)
+def _percentile(counts: npt.NDArray[np.int64], share: float) -> int:
+    wanted = share * counts.sum()
     seen = 0
-    for bin_number in range(len(counts)):
-        seen += counts[bin_number]
+    for number in range(len(counts)):
+        seen += counts[number]
         if seen >= wanted:
-            return bin_number
+            return number
     return len(counts) - 1
 
 
 @nb.njit(cache=True, nogil=True)
 def stain_planes(
-    patch: npt.NDArray[np.uint8], density: npt.NDArray[np.float32], unmix: npt.NDArray[np.float32]
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
-    """(H, W, 3) uint8 RGB to planes (3, H, W) uint8 and 10 numbers about colour."""
+    patch: npt.NDArray[np.uint8], codes: npt.NDArray[np.int64], fine_of_step: npt.NDArray[np.uint8]
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """(H, W, 3) RGB to planes (3, H, W) uint8 (haematoxylin, eosin, darkness), the joint counts (FINE, FINE) of
+    the first two before division, and (3, 2): 95th and 50th percentile of each plane in units of density, with
+    the share of tissue as a last row."""
     height, width = patch.shape[0], patch.shape[1]
     raw = np.empty((3, height, width), np.int16)
-    counts = np.zeros((3, STEPS), np.int64)
-    everywhere = np.zeros((3, STEPS), np.int64)
+    tissue_counts = np.zeros((3, STEPS), np.int64)
+    other_counts = np.zeros((3, STEPS), np.int64)
+    joint = np.zeros((FINE, FINE), np.int64)
     tissue = 0
-    sums = np.zeros(3)
     for y in range(height):
         for x in range(width):
-            red = density[patch[y, x, 0]]
-            green = density[patch[y, x, 1]]
-            blue = density[patch[y, x, 2]]
-            haem = unmix[0, 0] * red + unmix[0, 1] * green + unmix[0, 2] * blue
-            eosin = unmix[1, 0] * red + unmix[1, 1] * green + unmix[1, 2] * blue
-            dark = (red + green + blue) * np.float32(1 / 3)
-            h = min(max(int(haem * STEPS_PER_DENSITY + 0.5), 0), STEPS - 1)
-            e = min(max(int(eosin * STEPS_PER_DENSITY + 0.5), 0), STEPS - 1)
-            d = min(max(int(dark * STEPS_PER_DENSITY + 0.5), 0), STEPS - 1)
-            raw[0, y, x] = h
-            raw[1, y, x] = e
-            raw[2, y, x] = d
-            everywhere[0, h] += 1
-            everywhere[1, e] += 1
-            everywhere[2, d] += 1
-            if dark > TISSUE_DENSITY:
+            code = codes[0, patch[y, x, 0]] + codes[1, patch[y, x, 1]] + codes[2, patch[y, x, 2]]
+            haem = _step(code, 2)
+            eosin = _step(code, 1)
+            dark = _step(code, 0)
+            raw[0, y, x] = haem
+            raw[1, y, x] = eosin
+            raw[2, y, x] = dark
+            joint[fine_of_step[haem], fine_of_step[eosin]] += 1
+            if dark > _TISSUE_STEP:
                 tissue += 1
-                sums[0] += red
-                sums[1] += green
-                sums[2] += blue
-                counts[0, h] += 1
-                counts[1, e] += 1
-                counts[2, d] += 1
+                tissue_counts[0, haem] += 1
+                tissue_counts[1, eosin] += 1
+                tissue_counts[2, dark] += 1
+            else:
+                other_counts[0, haem] += 1
+                other_counts[1, eosin] += 1
+                other_counts[2, dark] += 1
     if tissue * 50 < height * width:
-        counts = everywhere
-    colour = np.zeros(10)
+        # Next to nothing is tissue: the percentiles of a few specks would say nothing.
+        tissue_counts += other_counts
+    levels = np.empty((4, 2))
+    levels[3, :] = tissue / (height * width)
     planes = np.empty((3, height, width), np.uint8)
     table = np.empty(STEPS, np.uint8)
     for plane in range(3):
-        high = max(_percentile_bin(counts[plane], 0.95), 40)
-        middle = _percentile_bin(counts[plane], 0.5)
-        colour[plane] = np.log(high / STEPS_PER_DENSITY)
-        colour[3 + plane] = np.log((middle + 10.0) / STEPS_PER_DENSITY)
-        scale = 160.0 / high
+        high = max(_percentile(tissue_counts[plane], 0.95), _WEAKEST_STEP)
+        levels[plane, 0] = high / STEPS_PER_UNIT
+        levels[plane, 1] = _percentile(tissue_counts[plane], 0.5) / STEPS_PER_UNIT
         for step in range(STEPS):
-            table[step] = min(int(step * scale + 0.5), 255)
+            table[step] = min((step * FULL * 2 + high) // (2 * high), 255)
         for y in range(height):
             for x in range(width):
                 planes[plane, y, x] = table[raw[plane, y, x]]
-    total = sums.sum() + 1.0
-    colour[6] = sums[0] / total
-    colour[7] = sums[2] / total
-    colour[8] = tissue / (height * width)
-    colour[9] = colour[0] - colour[1]
-    return planes, colour
+    return planes, joint, levels
 
 
 @nb.njit(cache=True, nogil=True)
@@ -105,11 +125,9 @@ def halve(planes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     for plane in range(count):
         for y in range(height):
             for x in range(width):
-                total = (
-                    int(planes[plane, 2 * y, 2 * x])
-                    + int(planes[plane, 2 * y, 2 * x + 1])
-                    + int(planes[plane, 2 * y + 1, 2 * x])
-                    + int(planes[plane, 2 * y + 1, 2 * x + 1])
+                total = np.int32(planes[plane, 2 * y, 2 * x]) + np.int32(planes[plane, 2 * y, 2 * x + 1])
+                total += np.int32(planes[plane, 2 * y + 1, 2 * x]) + np.int32(
+                    planes[plane, 2 * y + 1, 2 * x + 1]
                 )
-                half[plane, y, x] = (total + 2) >> 2
+                half[plane, y, x] = (total + np.int32(2)) >> np.int32(2)
     return half

@@ -7,6 +7,7 @@ used here.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,8 +46,8 @@ class RetrievalScores:
     `average_precision` and `precision` are (Q,) float64, `labels` (Q,) the queries' classes.
     """
 
+    k: int
     k_average: int
-    k_precision: int
     average_precision: npt.NDArray[np.float64]
     precision: npt.NDArray[np.float64]
     labels: npt.NDArray[np.str_]
@@ -120,19 +121,19 @@ def hamming(
 
 def retrieval_scores(
     features: npt.NDArray[np.float32],
-    labels: Sequence[str] | npt.NDArray[np.str_],
-    *,
-    groups: Sequence[str] | npt.NDArray[np.str_] | None = None,
+    labels: Sequence[str] | npt.NDArray[Any],
+    groups: Sequence[str] | npt.NDArray[Any] | None = None,
     hashes: npt.NDArray[np.uint64] | None = None,
+    *,
+    k: int = 10,
+    k_average: int = 5,
     max_bits: int = 6,
     queries: npt.NDArray[np.float32] | None = None,
     asked: npt.NDArray[np.intp] | None = None,
-    k_average: int = 5,
-    k_precision: int = 10,
 ) -> RetrievalScores:
     """Let each of the N labelled rows search the others by cosine, and score what comes first.
 
-    `features` (N, D); `queries` (N, D) are the rows to ask with where they differ from those searched (a
+    `precision` is taken at `k`, `average_precision` at `k_average`. `features` (N, D); `queries` (N, D) are the rows to ask with where they differ from those searched (a
     shifted stain); `asked` restricts who asks. A candidate is left out when it is the query itself, when its
     group is the query's (an empty group is nobody's), or when its hash is within `max_bits` of the query's.
     Ties go to the lower row. Raises QueryError on lengths that do not agree and on what is not finite.
@@ -155,23 +156,23 @@ def retrieval_scores(
     for place, row in enumerate(who):
         allowed = _allowed(row, owners, hashes, max_bits)
         scores = np.where(allowed, candidates @ unit_queries[row], -np.inf)
-        order = np.argsort(-scores, kind="stable")[: min(max(k_average, k_precision), int(allowed.sum()))]
+        order = np.argsort(-scores, kind="stable")[: min(max(k_average, k), int(allowed.sum()))]
         total = int((allowed & (names == names[row])).sum())
         hits = names[order] == names[row]
         average[place] = average_precision_at_k(hits, k_average, total)
-        precision[place] = precision_at_k(hits, k_precision) if total else np.nan
-    return RetrievalScores(k_average, k_precision, average, precision, names[who])
+        precision[place] = precision_at_k(hits, k) if total else np.nan
+    return RetrievalScores(k, k_average, average, precision, names[who])
 
 
 def random_scores(
-    labels: Sequence[str] | npt.NDArray[np.str_],
-    *,
-    groups: Sequence[str] | npt.NDArray[np.str_] | None = None,
+    labels: Sequence[str] | npt.NDArray[Any],
+    groups: Sequence[str] | npt.NDArray[Any] | None = None,
     hashes: npt.NDArray[np.uint64] | None = None,
+    *,
+    k: int = 10,
+    k_average: int = 5,
     max_bits: int = 6,
     asked: npt.NDArray[np.intp] | None = None,
-    k_average: int = 5,
-    k_precision: int = 10,
     rounds: int = 20,
     seed: int = 0,
 ) -> RetrievalScores:
@@ -181,18 +182,18 @@ def random_scores(
         retrieval_scores(
             generator.standard_normal((len(labels), 16)).astype(np.float32),
             labels,
-            groups=groups,
-            hashes=hashes,
+            groups,
+            hashes,
+            k=k,
+            k_average=k_average,
             max_bits=max_bits,
             asked=asked,
-            k_average=k_average,
-            k_precision=k_precision,
         )
         for _ in range(rounds)
     ]
     return RetrievalScores(
+        k,
         k_average,
-        k_precision,
         np.mean([one.average_precision for one in made], axis=0),
         np.mean([one.precision for one in made], axis=0),
         made[0].labels,
