@@ -103,7 +103,12 @@ def _measure(
             mean = bootstrap_mean(values, seed=SEED)
             key = f"map5_{patches.name}{SUFFIX[name]}{asked.suffix}"
             benchmark.record(key, mean.mean, shown=f"[{mean.low:.3f}, {mean.high:.3f}]")
-        _gain(benchmark, f"map5_{patches.name}{asked.suffix}", average, DEMANDED.get((patches.name, asked.suffix)))
+        _gain(
+            benchmark,
+            f"map5_{patches.name}{asked.suffix}",
+            average,
+            DEMANDED.get((patches.name, asked.suffix)),
+        )
         if patches.name == "atlas" and not asked.suffix:
             for name, values in precision.items():
                 benchmark.record(f"p10_atlas_{name.replace('-', '_')}", float(np.nanmean(values)))
@@ -129,7 +134,11 @@ def _gain(
     benchmark: Benchmark, key: str, values: dict[str, npt.NDArray[np.float64]], demanded: float | None
 ) -> None:
     gain = bootstrap_difference(values[OURS], values[BASELINE], seed=SEED)
-    wanted = "" if demanded is None else f"  demanded {demanded:+.2f}: {'met' if gain.mean >= demanded else 'NOT MET'}"
+    wanted = (
+        ""
+        if demanded is None
+        else f"  demanded {demanded:+.2f}: {'met' if gain.mean >= demanded else 'NOT MET'}"
+    )
     benchmark.record(f"gain_{key}", gain.mean, shown=f"[{gain.low:+.3f}, {gain.high:+.3f}]{wanted}")
     benchmark.record(f"gain_{key}_low", gain.low)
 
