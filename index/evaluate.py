@@ -258,6 +258,6 @@ def _area_weights(length: int) -> npt.NDArray[np.float64]:
 def _cosines() -> npt.NDArray[np.float64]:
     """(8, 32): the lowest 8 rows of the DCT-II, orthonormal."""
     places = (2 * np.arange(_PHASH_SIDE) + 1) * np.pi / (2 * _PHASH_SIDE)
-    basis = np.sqrt(2 / _PHASH_SIDE) * np.cos(np.arange(8)[:, None] * places)
+    basis: npt.NDArray[np.float64] = np.sqrt(2 / _PHASH_SIDE) * np.cos(np.arange(8)[:, None] * places)
     basis[0] /= np.sqrt(2.0)
     return basis
