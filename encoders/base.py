@@ -57,7 +57,7 @@ class EncoderSpec:
     def encoder_id(self) -> str:
         """`slug(name).hash`, the hash being the first 8 hex digits of the fingerprint's sha256 (FORMAT.md)."""
         # Here, not above: the store's imports would make `import slidelake.encoders` slow.
-        from slidelake.store.ids import fingerprint_id
+        from slidelake.store import fingerprint_id
 
         return fingerprint_id(self.name, self.fingerprint())
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import slidelake._version
-from slidelake.errors import MissingDependencyError, SlideError, WorkerLostError
+from slidelake.errors import MissingDependencyError, SlideError, SlidelakeError, WorkerLostError
 from slidelake.ingest.report import SlideOutcome
 from slidelake.ingest.run import outcome_of
 from slidelake.ingest.task import SlideTask, WorkerOptions
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 #: A slide that was being made when this many workers died is taken for the cause.
 DEATHS = 2
+#: After so many seconds without a result the driver looks whether there still is a cluster.
+_LOOK = 5.0
 
 Finished = Callable[[SlideTask, "SlideOutcome | SlideError"], None]
 
@@ -102,7 +104,11 @@ def _feed(
         while idle and waiting:
             worker, task = idle.pop(), waiting.popleft()
             running[worker.make.remote(task)] = (task, worker)
-        (done, *_), _ = ray.wait(list(running), num_returns=1)
+        ready, _ = ray.wait(list(running), num_returns=1, timeout=_LOOK)
+        if not ready:
+            _check_alive(ray)
+            continue
+        done = ready[0]
         task, worker = running.pop(done)
         try:
             result = ray.get(done)
@@ -121,6 +127,15 @@ def _feed(
         if progress and isinstance(result, SlideOutcome):
             progress("patches", slide_id=task.slide_id, n=result.patches)
         finished(task, result)
+
+
+def _check_alive(ray: Any) -> None:
+    """Without a node left nothing would ever come back: Ray itself waits for one to join."""
+    if not any(node["Alive"] for node in ray.nodes()):
+        raise SlidelakeError(
+            "the Ray cluster is gone: no node of it is alive",
+            remedy="Run the same command again: what is committed stays, the rest is made.",
+        )
 
 
 def _lost(task: SlideTask) -> WorkerLostError:

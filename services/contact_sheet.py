@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from slidelake.index import Hit
     from slidelake.store import FeatureStore
 
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
 TILE = 128
 GAP = 10
 CAPTION = 34
@@ -51,10 +53,16 @@ def draw_contact_sheet(rows: Sequence[Row], store: "FeatureStore", space: str, p
         for number, row in enumerate(rows):
             top = MARGIN + 56 + number * (TILE + CAPTION + GAP)
             wanted = row.classes.get((row.slide_id, row.x, row.y), "")
+            room = LABEL - GAP
+            heading = ImageFont.load_default(15)
             pen.text(
-                (MARGIN, top + TILE // 2 - 16), wanted or row.slide_id, INK, font=ImageFont.load_default(15)
+                (MARGIN, top + TILE // 2 - 16),
+                _fitted(wanted or row.slide_id, heading, room),
+                INK,
+                font=heading,
             )
-            pen.text((MARGIN, top + TILE // 2 + 4), f"{row.slide_id}\n{row.x}, {row.y}", PALE, font=small)
+            pen.text((MARGIN, top + TILE // 2 + 4), _fitted(row.slide_id, small, room), PALE, font=small)
+            pen.text((MARGIN, top + TILE // 2 + 18), f"{row.x}, {row.y}", PALE, font=small)
             left = MARGIN + LABEL
             _paste(sheet, pixels.patch(row.slide_id, row.x, row.y).image, left, top, INK)
             for place, hit in enumerate(row.hits):
@@ -63,10 +71,27 @@ def draw_contact_sheet(rows: Sequence[Row], store: "FeatureStore", space: str, p
                 found = row.classes.get((hit.slide_id, x, y), "")
                 frame = PALE if not wanted else AGREES if found == wanted else DIFFERS
                 _paste(sheet, pixels.patch(hit.slide_id, x, y).image, at, top, frame)
-                pen.text((at, top + TILE + 3), f"{hit.score:.3f}  {hit.slide_id}", INK, font=small)
-                pen.text((at, top + TILE + 17), found or hit.patient_id, PALE, font=small)
+                name = _fitted(f"{hit.score:.3f}  {hit.slide_id}", small, TILE)
+                pen.text((at, top + TILE + 3), name, INK, font=small)
+                pen.text(
+                    (at, top + TILE + 17), _fitted(found or hit.patient_id, small, TILE), PALE, font=small
+                )
     sheet.save(path)
     return path
+
+
+def _fitted(text: str, font: Font, width: int) -> str:
+    """The text, its middle left out where it is wider than `width` pixels: names differ at both ends."""
+    if font.getlength(text) <= width:
+        return text
+    kept = len(text) - 1
+    while kept > 2 and font.getlength(_middle_out(text, kept)) > width:
+        kept -= 1
+    return _middle_out(text, kept)
+
+
+def _middle_out(text: str, kept: int) -> str:
+    return text[: (kept + 1) // 2] + "..." + text[len(text) - kept // 2 :]
 
 
 def _paste(sheet: Image.Image, image: Image.Image, x: int, y: int, frame: tuple[int, int, int]) -> None:

@@ -152,7 +152,7 @@ def _precision(
 def _by_class(features: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> dict[str, float]:
     from slidelake.index import retrieval_scores
 
-    scores = retrieval_scores(features, labels, groups=patients, k_precision=NEIGHBOURS)
+    scores = retrieval_scores(features, labels, groups=patients, k=NEIGHBOURS)
     table = scores.precision_by_label()
     # The mean over classes, so that a common tissue does not hide a rare one.
     return {**table, "mean of classes": float(np.mean(list(table.values())))}

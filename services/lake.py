@@ -159,16 +159,18 @@ class Lake:
     def status(self) -> dict[str, Any]:
         """Counts by space, the quarantine, and whether the index follows; as `slidelake status --json`."""
         catalog = self.slides
-        spaces = []
-        for space, slides in sorted(self.store.spaces().items()):
-            patches = sum(int(counts.get(space, 0)) for counts in catalog["n_patches"]) if len(catalog) else 0
-            spaces.append({"space": space, "slides": slides, "patches": patches})
+        spaces: dict[str, dict[str, Any]] = {}
+        for names, patches in zip(catalog["spaces"], catalog["space_patches"], strict=True):
+            for name, rows in zip(names, patches, strict=True):
+                entry = spaces.setdefault(name, {"space": name, "slides": 0, "patches": 0})
+                entry["slides"] += 1
+                entry["patches"] += int(rows)
         return {
             "store": self.store.url,
             "format": self.store.info.format,
             "slides": len(catalog),
             "patients": int(catalog["patient_id"].nunique()) if len(catalog) else 0,
-            "spaces": spaces,
+            "spaces": [spaces[name] for name in sorted(spaces)],
             "quarantine": self.store.quarantine.read_all(),
             "runs": len(self.store.runs()),
             "index": self.index.status(),

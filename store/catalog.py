@@ -25,18 +25,18 @@ __all__ = ["COLUMNS", "read_catalog"]
 log = logging.getLogger(__name__)
 
 #: The catalog's own columns; those of the metadata follow.
-COLUMNS = ("slide_id", "patient_id", "uri", "mpp", "width", "height", "spaces", "n_patches")
+COLUMNS = ("slide_id", "patient_id", "uri", "mpp", "width", "height", "spaces", "space_patches", "n_patches")
 _KEY = "catalog/slides.parquet"
 # Part of each digest: rows made by an older rule are made again.
-_RULE = "1"
+_RULE = "2"
 
 
 def read_catalog(store: "FeatureStore") -> "pd.DataFrame":
     """One row a slide with a live commit, sorted by slide_id.
 
     patient_id is the metadata's word where there is one, else the commits'; mpp is x's, in µm/px; width and
-    height in level-0 px; spaces a list; n_patches the rows of the slide's largest grid. The metadata's other
-    columns follow; one named like a column above is left out.
+    height in level-0 px; spaces a list, and space_patches the rows in each of them; n_patches the rows of the
+    slide's largest grid. The metadata's other columns follow; one named like a column above is left out.
     """
     import pandas as pd
 
@@ -81,6 +81,9 @@ def _row(objects: Objects, state: SlideState) -> dict[str, Any]:
     grids = [commit for subject, commit in commits.items() if subject.kind == "grid"]
     sources = [*bags, *grids, *([commits[Subject("overview")]] if Subject("overview") in commits else [])]
     width, height = _size(list(commits.values()))
+    spaces = {
+        f"{b.subject.grid_id}/{b.subject.encoder_id}": int(b.arrays["coords"]["shape"][0]) for b in bags
+    }
     return {
         "slide_id": state.slide_id,
         "patient_id": _first(sources, "patient_id") or state.slide_id,
@@ -88,7 +91,8 @@ def _row(objects: Objects, state: SlideState) -> dict[str, Any]:
         "mpp": _first(sources, "mpp_x"),
         "width": width,
         "height": height,
-        "spaces": sorted(f"{bag.subject.grid_id}/{bag.subject.encoder_id}" for bag in bags),
+        "spaces": sorted(spaces),
+        "space_patches": [spaces[space] for space in sorted(spaces)],
         "n_patches": max((int(each.arrays["coords"]["shape"][0]) for each in [*bags, *grids]), default=0),
     }
 
@@ -133,6 +137,7 @@ def _keep(objects: Objects, rows: list[dict[str, Any]]) -> None:
             "width": pa.int64(),
             "height": pa.int64(),
             "spaces": pa.list_(pa.string()),
+            "space_patches": pa.list_(pa.int64()),
             "n_patches": pa.int64(),
             "digest": pa.string(),
         }

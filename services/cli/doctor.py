@@ -1,5 +1,7 @@
 """`slidelake doctor`: what this machine can do, and what to install for the rest."""
 
+from dataclasses import asdict
+
 import typer
 from rich.table import Table
 
@@ -15,7 +17,7 @@ def register(app: typer.Typer) -> None:
         from slidelake.services.doctor import examine
 
         checks = examine(session.store_url)
-        session.emit({"ok": True, "checks": [dict(vars(check)) for check in checks]})
+        session.emit({"ok": True, "checks": [asdict(check) for check in checks]})
         table = Table()
         for column in ("what", "state", "found", "what to do"):
             table.add_column(column, overflow="fold")

@@ -1,5 +1,7 @@
 """`slidelake encoders`: what can turn a patch into a vector here."""
 
+from dataclasses import asdict
+
 import typer
 from rich.table import Table
 
@@ -13,7 +15,7 @@ def register(app: typer.Typer) -> None:
         from slidelake.encoders import describe_encoders
 
         known = describe_encoders()
-        session.emit({"ok": True, "encoders": [dict(vars(info)) for info in known]})
+        session.emit({"ok": True, "encoders": [asdict(info) for info in known]})
         table = Table()
         for column in ("encoder", "dimensions", "input px", "licence", "here", "what it is"):
             table.add_column(column, overflow="fold")

@@ -1,6 +1,9 @@
 """`slidelake index sync|status`: make the search tables follow the store."""
 
+from dataclasses import asdict
+
 import typer
+from rich.markup import escape
 
 from slidelake.services.cli.progress import WorkProgress
 from slidelake.services.cli.session import Session, command
@@ -13,19 +16,23 @@ def register(app: typer.Typer) -> None:
     app.add_typer(index, name="index")
 
     @command(index, "sync", epilog="Example: slidelake index sync --store lake")
-    def sync(session: Session) -> None:
+    def sync(session: Session) -> int:
         """Add what is new in the store, replace what changed, remove what is gone."""
         lake = session.lake()
         with WorkProgress(session.errors, "indexing", unit="bags") as progress:
             report = lake.index.sync(progress=progress)
-        session.emit({"ok": True, **vars(report)})
-        if not (report.added or report.replaced or report.removed):
-            session.say(f"nothing to do: {report.unchanged} bags are in the index")
-        else:
+        code = 1 if report.failed else 0
+        session.emit({"ok": not report.failed, "exit_code": code, **asdict(report)})
+        if report.changed:
             session.say(
                 f"{report.added} bags added, {report.replaced} replaced, {report.removed} removed, "
-                f"{report.unchanged} unchanged; {report.rows:,} patches"
+                f"{report.relabelled} relabelled, {report.unchanged} unchanged; {report.rows:,} vectors written"
             )
+        elif not report.failed:
+            session.say(f"nothing to do: {report.unchanged} bags are in the index")
+        for slide_id, why in report.failed:
+            session.errors.print(f"[red]not indexed:[/red] {escape(f'{slide_id}: {why}')}", soft_wrap=True)
+        return code
 
     @command(index, "status", epilog="Example: slidelake index status --store lake")
     def status(session: Session) -> None:

@@ -71,7 +71,7 @@ class _KeyValueFormatter(logging.Formatter):
     _plain = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
     def format(self, record: logging.LogRecord) -> str:
-        extras = {k: v for k, v in vars(record).items() if k not in self._plain}
+        extras = {k: v for k, v in vars(record).items() if k not in self._plain and k[0] != "_"}
         if os.environ.get("SLIDELAKE_LOG") == "json":
             line = {"time": self.formatTime(record), "level": record.levelname, "logger": record.name}
             return json.dumps({**line, "message": record.getMessage(), **extras}, default=str)

@@ -53,7 +53,7 @@ def _wait_for_first_bag(store: Path, process: "subprocess.Popen[bytes]") -> None
 def _workers(process: "subprocess.Popen[bytes]") -> Iterator[psutil.Process]:
     for child in psutil.Process(process.pid).children(recursive=True):
         try:
-            if any("ray::" in word for word in child.cmdline()):
+            if any(word.startswith("ray::_Worker") for word in child.cmdline()):
                 yield child
         except psutil.NoSuchProcess:
             continue

@@ -22,7 +22,7 @@ def test_columns(store: FeatureStore) -> None:
     add_slide(store, "S1", rows=20, encoder_id="other.00000000")
     frame = store.catalog()
     assert frame.columns.tolist() == [
-        "slide_id", "patient_id", "uri", "mpp", "width", "height", "spaces", "n_patches",
+        "slide_id", "patient_id", "uri", "mpp", "width", "height", "spaces", "space_patches", "n_patches",
     ]  # fmt: skip
     one, two = frame.to_dict("records")
     assert one == {
@@ -33,6 +33,7 @@ def test_columns(store: FeatureStore) -> None:
         "width": 4096,
         "height": 3072,
         "spaces": [f"{GRID_ID}/other.00000000", f"{GRID_ID}/{ENCODER_ID}"],
+        "space_patches": [20, 20],
         "n_patches": 20,
     }
     assert (two["slide_id"], two["patient_id"], two["n_patches"]) == ("S2", "P2", 300)
