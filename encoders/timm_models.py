@@ -28,7 +28,14 @@ class TimmEncoder:
     """A timm model without its classifier; `spec` says how its rows are made."""
 
     def __init__(
-        self, model: "torch.nn.Module", spec: EncoderSpec, *, pooling: str, device: str, dtype: str, data: dict[str, Any]
+        self,
+        model: "torch.nn.Module",
+        spec: EncoderSpec,
+        *,
+        pooling: str,
+        device: str,
+        dtype: str,
+        data: dict[str, Any],
     ) -> None:
         import torch
 
@@ -67,7 +74,9 @@ class TimmEncoder:
         side = self.spec.input_px
         if side is None or pixels.shape[2:] == (side, side):
             return pixels
-        resized = F.interpolate(pixels, (side, side), mode=self._interpolation, antialias=True, align_corners=False)
+        resized = F.interpolate(
+            pixels, (side, side), mode=self._interpolation, antialias=True, align_corners=False
+        )
         # Bicubic overshoots at edges: no pixel is whiter than white.
         return resized.clamp(0.0, 255.0)
 
@@ -149,11 +158,19 @@ def _check_options(name: str, *, dtype: str, pooling: str) -> None:
     if dtype not in _DTYPES:
         raise UsageError(f"{name} cannot compute in {dtype!r}", remedy=f"Choose one of {', '.join(_DTYPES)}.")
     if pooling not in _POOLINGS:
-        raise UsageError(f"{name} has no pooling {pooling!r}", remedy=f"Choose one of {', '.join(_POOLINGS)}.")
+        raise UsageError(
+            f"{name} has no pooling {pooling!r}", remedy=f"Choose one of {', '.join(_POOLINGS)}."
+        )
 
 
 def _spec(
-    name: str, model: "torch.nn.Module", data: dict[str, Any], *, pooling: str, preferred_mpp: float | None, digest: str
+    name: str,
+    model: "torch.nn.Module",
+    data: dict[str, Any],
+    *,
+    pooling: str,
+    preferred_mpp: float | None,
+    digest: str,
 ) -> EncoderSpec:
     pretrained: dict[str, Any] = getattr(model, "pretrained_cfg", {}) or {}
     pool = getattr(model, "global_pool", None)
@@ -191,12 +208,15 @@ def _load(model: "torch.nn.Module", state: dict[str, "torch.Tensor"], *, name: s
     pretrained: dict[str, Any] = getattr(model, "pretrained_cfg", {}) or {}
     classifier = pretrained.get("classifier") or ()
     heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
-    kept = {key: value for key, value in state.items() if not key.startswith(tuple(f"{head}." for head in heads))}
+    kept = {
+        key: value for key, value in state.items() if not key.startswith(tuple(f"{head}." for head in heads))
+    }
     try:
         report = model.load_state_dict(kept, strict=False)
     except RuntimeError as exc:
         raise WeightsError(
-            f"the weights of {path} have other shapes than {name}", remedy="Give the weights of this very model."
+            f"the weights of {path} have other shapes than {name}",
+            remedy="Give the weights of this very model.",
         ) from exc
     if report.missing_keys or report.unexpected_keys:
         raise WeightsError(

@@ -25,7 +25,8 @@ def weights_file(path: str) -> Path:
     file = Path(path).expanduser()
     if not file.is_file():
         raise WeightsError(
-            f"there is no weights file {path}", remedy=f"Give the path of a local {', '.join(_SUFFIXES)} file."
+            f"there is no weights file {path}",
+            remedy=f"Give the path of a local {', '.join(_SUFFIXES)} file.",
         )
     if file.suffix.lower() not in _SUFFIXES:
         raise WeightsError(
@@ -40,7 +41,9 @@ def weights_sha256(file: Path) -> str:
     try:
         state = file.stat()
     except OSError as exc:
-        raise WeightsError(f"{file} cannot be read ({exc})", remedy="Check the path and its permissions.") from exc
+        raise WeightsError(
+            f"{file} cannot be read ({exc})", remedy="Check the path and its permissions."
+        ) from exc
     key = json.dumps([str(file), state.st_size, state.st_mtime_ns])
     memory = _memory_file()
     known = _remembered(memory)
