@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from slidelake.errors import GridMismatchError, NotFiniteError, UsageError
 from slidelake.store.attempts import Attempt
 from slidelake.store.checksums import checksum
-from slidelake.store.commits import Commit, latest_commit, read_state
+from slidelake.store.commits import Commit
 from slidelake.store.layout import SlideState, Subject
 from slidelake.store.objects import Objects
 from slidelake.store.profile import ArrayProfile
@@ -47,9 +47,6 @@ class BagWriter:
                 f"features of {dim} dimensions cannot be", remedy="Give the encoder's dimension."
             )
         self._slide_id = state.slide_id
-        self._objects = objects
-        self._state = state
-        self._grid_id = grid_id
         self._coords = coords
         self._dtype = np.dtype(dtype)
         self._attributes = dict(attributes or {})
@@ -99,7 +96,6 @@ class BagWriter:
         another writer was first; in either case the attempt is removed."""
         attempt = self._open()
         try:
-            committed = self._committed_grid()
             try:
                 attempt.arrays["features"] = self._features.close()
                 attempt.arrays["valid"] = self._valid.close()
@@ -107,24 +103,11 @@ class BagWriter:
                 raise GridMismatchError(exc.problem, remedy=exc.remedy, slide=self._slide_id) from exc
             attempt.put("coords", self._coords, ("patch", "xy"))
             commit = attempt.commit(
-                attributes=self._attributes, provenance=provenance, grid_checksum=committed
+                attributes=self._attributes, provenance=provenance, grid_checksum=checksum(self._coords)
             )
         finally:
             self.abandon()
         return commit
-
-    def _committed_grid(self) -> str:
-        """The checksum of the committed grid's coords, which are this bag's."""
-        grid = latest_commit(
-            self._objects, read_state(self._objects, self._slide_id), Subject("grid", self._grid_id)
-        )
-        if grid is None or grid.grid_checksum != checksum(self._coords):
-            raise GridMismatchError(
-                f"the rows lie on other coords than the committed grid {self._grid_id}",
-                remedy="Read the committed grid and encode its patches.",
-                slide=self._slide_id,
-            )
-        return grid.grid_checksum
 
     def abandon(self) -> None:
         """Removes the attempt; nothing happens once it is committed."""
