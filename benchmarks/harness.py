@@ -15,7 +15,16 @@ from typing import Any
 
 __all__ = ["Arguments", "Benchmark", "Figure", "interleaved", "machine", "parse_arguments", "versions"]
 
-_PACKAGES = ("slidelake", "numpy", "numba", "torch", "zarr", "lancedb", "openslide-bin", "opencv-python-headless")
+_PACKAGES = (
+    "slidelake",
+    "numpy",
+    "numba",
+    "torch",
+    "zarr",
+    "lancedb",
+    "openslide-bin",
+    "opencv-python-headless",
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,9 @@ class Figure:
 
 def parse_arguments(description: str | None, argv: Sequence[str] | None = None) -> Arguments:
     """Read --quick and --out FILE from the command line."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="smaller inputs, within 50 s on 2 cores")
     parser.add_argument("--out", type=Path, help="file to write the JSON to as well")
     parsed = parser.parse_args(argv)
@@ -105,7 +116,11 @@ class Benchmark:
         """Print table, notes and JSON (also into `out`); returns the exit code 0."""
         width = max((len(key) for key in self.figures), default=0)
         for key, figure in self.figures.items():
-            spread = f"  ({figure.least:.4g} to {figure.most:.4g}, {figure.rounds} rounds)" if figure.rounds > 1 else ""
+            spread = (
+                f"  ({figure.least:.4g} to {figure.most:.4g}, {figure.rounds} rounds)"
+                if figure.rounds > 1
+                else ""
+            )
             shown = f"  {figure.shown}" if figure.shown else ""
             print(f"{key:{width}}  {figure.value:10.4g}{spread}{shown}")
         for note in self.notes:

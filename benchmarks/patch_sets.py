@@ -54,11 +54,10 @@ def atlas_patches(
     """Make the atlas in `folder` unless it is there; its labelled patches of 256 px at level 0, by patient."""
     import openslide
 
-    from slidelake.ingest.synthetic import synthesise
+    from slidelake.ingest.synthetic import DEFAULT_SIZE, synthesise
 
     if not (folder / "labels.csv").exists():
-        shape = {} if size is None else {"size": size}
-        synthesise(folder, slides=slides, seed=seed, patients=patients, **shape)
+        synthesise(folder, slides=slides, seed=seed, patients=patients, size=size or DEFAULT_SIZE)
     with (folder / "manifest.csv").open(newline="") as file:
         manifest = {row["slide_id"]: row for row in csv.DictReader(file)}
     with (folder / "labels.csv").open(newline="") as file:

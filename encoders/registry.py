@@ -137,7 +137,8 @@ def _find(name: str) -> Factory:
     if colon and member:
         if f"{family}:" in _registered:
             return functools.partial(_registered[f"{family}:"].factory, member)
-        return _import_factory(name, family, member)
+        if all(part.isidentifier() for part in family.split(".")):
+            return _import_factory(name, family, member)
     known = ", ".join(encoder_names())
     raise UnknownEncoderError(
         f"there is no encoder named {name!r}", remedy=f"Choose one of {known}, or give module:factory."

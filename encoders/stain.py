@@ -27,7 +27,7 @@ STAINS: npt.NDArray[np.float64] = np.stack(
     [_HAEMATOXYLIN, _EOSIN, _unit(*np.cross(_HAEMATOXYLIN, _EOSIN).tolist())]
 )
 #: Amounts of the three from optical density: `density @ DECONVOLUTION`.
-DECONVOLUTION: npt.NDArray[np.float64] = np.linalg.inv(STAINS)
+DECONVOLUTION: npt.NDArray[np.float64] = np.linalg.inv(STAINS).astype(np.float64)
 
 
 def stain_shift(

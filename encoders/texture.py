@@ -33,7 +33,7 @@ class StainTexture:
         dim=_DIM,
         normalisation=f"stain-texture version {VERSION}",
         pooling="statistics at 3 scales",
-        stain="Ruifrok-Johnston, 95th percentile of tissue",
+        stain="Ruifrok-Johnston turned towards the patch, 95th percentile of tissue",
         licence="Apache-2.0",
         description=_DESCRIPTION,
     )

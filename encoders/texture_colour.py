@@ -47,6 +47,8 @@ def soft_histograms(
     `centres` are the bins' amounts, `levels` as texture_planes.stain_planes gives them.
     """
     haem_full, eosin_full, dark_full = levels[0, 0], levels[1, 0], levels[2, 0]
+    low, high = levels[4, 0], levels[4, 1]
+    apart = math.sin(high - low)
     haem_root, eosin_root = 0.8 * math.sqrt(haem_full), 0.8 * math.sqrt(eosin_full)
     size = _SIDE * _SIDE
     out[:] = 0.0
@@ -61,8 +63,10 @@ def soft_histograms(
                 continue
             total += count
             haem, eosin = centres[i], centres[j]
-            u, v = haem / haem_full, eosin / eosin_full
             dark = (_DARK_OF_HAEM * haem + _DARK_OF_EOSIN * eosin) / dark_full
+            u = max((math.cos(low) * haem - math.sin(low) * eosin) / apart, 0.0) / haem_full
+            v = max((math.sin(high) * eosin - math.cos(high) * haem) / apart, 0.0) / eosin_full
+            haem, eosin = max(haem, 0.0), max(eosin, 0.0)
             _put(out[:size], u * step, v * step, count)
             _put(out[size : 2 * size], haem / haem_root * step, eosin / eosin_root * step, count)
             # +0.02: where there is next to no stain its ratio is noise, and should come out as one place.

@@ -8,7 +8,8 @@ import numpy.typing as npt
 from slidelake.encoders.texture_colour import LEVELS, SOFT, coarse_joint, colour_levels, soft_histograms
 from slidelake.encoders.texture_measures import CHORDS, EDGES, SHAPES, chords, correlation, edges, shapes
 from slidelake.encoders.texture_patterns import OVER, PATTERNS, UNIFORM, patterns, patterns_over
-from slidelake.encoders.texture_planes import CODES, FINE_CENTRES, FINE_OF_STEP, halve, stain_planes
+from slidelake.encoders.texture_planes import halve, stain_planes
+from slidelake.encoders.texture_stains import CODES, FINE_CENTRES, FINE_OF_STEP, stain_angles, unmix
 
 __all__ = ["BLOCKS", "RAW_DIM", "Block", "describe"]
 
@@ -56,7 +57,8 @@ def describe(patch: npt.NDArray[np.uint8], out: npt.NDArray[np.float64]) -> None
     Plain Python between compiled steps: numba keeps a compiled function by its own file's date, and would not see
     that a step in another file has changed. The steps hold no lock of the interpreter.
     """
-    planes, joint, levels = stain_planes(patch, CODES, FINE_OF_STEP)
+    steps, joint = unmix(patch, CODES, FINE_OF_STEP)
+    planes, levels = stain_planes(steps, *stain_angles(joint))
     half = halve(planes)
     quarter = halve(half)
     scales = (planes, half, quarter, halve(quarter))

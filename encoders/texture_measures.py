@@ -163,7 +163,7 @@ def chords(plane: Plane, threshold: int, out: Row) -> None:
     counts = np.zeros(CHORDS, np.int64)
     down = np.zeros(width, np.int64)
     for y in range(height + 1):
-        run = np.int64(0)
+        run = 0
         for x in range(width + 1):
             inside = y < height and x < width and plane[y, x] < threshold
             if inside:
@@ -174,7 +174,7 @@ def chords(plane: Plane, threshold: int, out: Row) -> None:
                     counts[_chord_bin(run)] += run
                     run = 0
                 if x < width and down[x] > 0:
-                    counts[_chord_bin(down[x])] += down[x]
+                    counts[_chord_bin(int(down[x]))] += int(down[x])
                     down[x] = 0
     for number in range(CHORDS):
         out[number] = np.sqrt(counts[number] / (2.0 * height * width))

@@ -79,8 +79,8 @@ def patterns_over(
     for y in range(1, height - 1):
         _codes(plane, y, codes)
         for x in range(1, width - 1):
-            level = np.int64(under[y, x] >= _SOME) + np.int64(under[y, x] >= _MUCH)
-            counts[level, uniform[codes[x]]] += 1
+            band = np.int64(under[y, x] >= _SOME) + np.int64(under[y, x] >= _MUCH)
+            counts[band, uniform[codes[x]]] += 1
     for level in range(3):
         for number in range(PATTERNS):
             out[level * PATTERNS + number] = np.sqrt(counts[level, number] / ((height - 2) * (width - 2)))

@@ -1,58 +1,24 @@
-"""From RGB to three stain planes whose values hardly depend on how strongly a laboratory stains.
+"""Three stain planes whose values hardly depend on how strongly a laboratory stains, and their smaller versions.
 
-Each pixel's optical density is unmixed into haematoxylin and eosin (Ruifrok & Johnston 2001) and summed into a
-darkness. Each of the three is divided by its own 95th percentile over the patch's tissue and kept as a byte:
-FULL stands for that percentile.
+Haematoxylin and eosin along the patch's own hues, and darkness, are each divided by their own 95th percentile over
+the patch's tissue and kept as a byte: FULL stands for that percentile.
 """
 
 import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from slidelake.encoders.stain import DECONVOLUTION
-
-__all__ = ["CODES", "FINE", "FINE_CENTRES", "FINE_OF_STEP", "FULL", "STEPS_PER_UNIT", "halve", "stain_planes"]
+__all__ = ["FULL", "halve", "stain_planes"]
 
 #: The byte that a plane's 95th percentile becomes; what is stronger has room up to 255.
 FULL = 160
-#: A plane is first counted in steps, then divided by its percentile.
-STEPS = 512
-STEPS_PER_UNIT = 160.0
-#: A pixel darker than this (mean density, base e) is tissue; the white of a scanned slide has about 0.05.
-_TISSUE_STEP = round(0.16 * STEPS_PER_UNIT)
-#: Percentiles weaker than this are noise of the scanner: dividing by less would blow it up into texture.
-_WEAKEST_STEP = round(0.10 * STEPS_PER_UNIT)
-
-#: Haematoxylin and eosin are counted together in FINE x FINE bins, finer where weak: square-root spacing.
-FINE = 48
-FINE_OF_STEP = np.minimum(np.sqrt(np.arange(STEPS) / STEPS) * FINE, FINE - 1).astype(np.uint8)
-FINE_CENTRES: npt.NDArray[np.float64] = ((np.arange(FINE) + 0.5) / FINE) ** 2 * STEPS / STEPS_PER_UNIT
-
-# One table lookup a channel gives the channel's part of all three planes at once: three fields of 20 bits, each
-# with an offset so that no field borrows from its neighbour.
-_FIELD = 20
-_OFFSET = 1 << 16
-_FRACTION = 4
-
-
-def _codes() -> npt.NDArray[np.int64]:
-    density = -np.log((np.arange(256) + 1.0) / 256.0)
-    weights = np.column_stack([DECONVOLUTION[:, 0], DECONVOLUTION[:, 1], np.full(3, 1 / 3)])
-    parts = np.rint(density[:, None, None] * weights * STEPS_PER_UNIT * (1 << _FRACTION)).astype(np.int64)
-    parts += _OFFSET
-    codes: npt.NDArray[np.int64] = (parts[..., 0] << 2 * _FIELD) + (parts[..., 1] << _FIELD) + parts[..., 2]
-    return codes.T.copy()
-
-
-#: (3 channels, 256) packed parts of the planes.
-CODES = _codes()
-
-
-@nb.njit(cache=True, nogil=True)
-def _step(code: int, field: int) -> int:
-    value = (code >> (field * _FIELD)) & ((1 << _FIELD) - 1)
-    value = (value - 3 * _OFFSET + (1 << (_FRACTION - 1))) >> _FRACTION
-    return min(max(value, 0), STEPS - 1)
+#: As texture_stains.py counts; here again because a compiled function does not see another file's change.
+_STEPS = 512
+_STEPS_PER_UNIT = 160.0
+#: A pixel darker than this (mean density 0.16) is tissue; the white of a scanned slide has about 0.05.
+_TISSUE_STEP = 26
+#: A percentile weaker than this (0.1 units) is noise of the scanner: dividing by less would make texture of it.
+_WEAKEST_STEP = 16
 
 
 @nb.njit(cache=True, nogil=True)
@@ -67,54 +33,64 @@ def _percentile(counts: npt.NDArray[np.int64], share: float) -> int:
 
 
 @nb.njit(cache=True, nogil=True)
+def _turn(steps: npt.NDArray[np.int16], low: float, high: float) -> None:
+    """Express the first two planes in the basis of eosin at `low` and haematoxylin at `high`, 0 and up."""
+    apart = np.sin(high - low)
+    # Fixed point with 8 bits of fraction: whole numbers, that vector units take sixteen at a time.
+    a = np.int32(np.rint(np.cos(low) / apart * 256.0))
+    b = np.int32(np.rint(-np.sin(low) / apart * 256.0))
+    c = np.int32(np.rint(-np.cos(high) / apart * 256.0))
+    d = np.int32(np.rint(np.sin(high) / apart * 256.0))
+    none, most, half, shift = np.int32(0), np.int32(_STEPS - 1), np.int32(128), np.int32(8)
+    for y in range(steps.shape[1]):
+        for x in range(steps.shape[2]):
+            haematoxylin, eosin = np.int32(steps[0, y, x]), np.int32(steps[1, y, x])
+            steps[0, y, x] = min(max((a * haematoxylin + b * eosin + half) >> shift, none), most)
+            steps[1, y, x] = min(max((c * haematoxylin + d * eosin + half) >> shift, none), most)
+
+
+@nb.njit(cache=True, nogil=True)
 def stain_planes(
-    patch: npt.NDArray[np.uint8], codes: npt.NDArray[np.int64], fine_of_step: npt.NDArray[np.uint8]
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """(H, W, 3) RGB to planes (3, H, W) uint8 (haematoxylin, eosin, darkness), the joint counts (FINE, FINE) of
-    the first two before division, and (3, 2): 95th and 50th percentile of each plane in units of density, with
-    the share of tissue as a last row."""
-    height, width = patch.shape[0], patch.shape[1]
-    raw = np.empty((3, height, width), np.int16)
-    tissue_counts = np.zeros((3, STEPS), np.int64)
-    other_counts = np.zeros((3, STEPS), np.int64)
-    joint = np.zeros((FINE, FINE), np.int64)
+    steps: npt.NDArray[np.int16], low: float, high: float
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
+    """Steps (3, H, W) of texture_stains.unmix, which are used up, and the stains' angles to planes (3, H, W) uint8
+    and (5, 2) levels: 95th and 50th percentile of each plane in units of density, the share of tissue (twice), the
+    angles."""
+    _turn(steps, low, high)
+    height, width = steps.shape[1], steps.shape[2]
+    tissue_counts = np.zeros((3, _STEPS), np.int64)
+    other_counts = np.zeros((3, _STEPS), np.int64)
     tissue = 0
     for y in range(height):
         for x in range(width):
-            code = codes[0, patch[y, x, 0]] + codes[1, patch[y, x, 1]] + codes[2, patch[y, x, 2]]
-            haem = _step(code, 2)
-            eosin = _step(code, 1)
-            dark = _step(code, 0)
-            raw[0, y, x] = haem
-            raw[1, y, x] = eosin
-            raw[2, y, x] = dark
-            joint[fine_of_step[haem], fine_of_step[eosin]] += 1
+            dark = steps[2, y, x]
             if dark > _TISSUE_STEP:
                 tissue += 1
-                tissue_counts[0, haem] += 1
-                tissue_counts[1, eosin] += 1
+                tissue_counts[0, steps[0, y, x]] += 1
+                tissue_counts[1, steps[1, y, x]] += 1
                 tissue_counts[2, dark] += 1
             else:
-                other_counts[0, haem] += 1
-                other_counts[1, eosin] += 1
+                other_counts[0, steps[0, y, x]] += 1
+                other_counts[1, steps[1, y, x]] += 1
                 other_counts[2, dark] += 1
     if tissue * 50 < height * width:
         # Next to nothing is tissue: the percentiles of a few specks would say nothing.
         tissue_counts += other_counts
-    levels = np.empty((4, 2))
+    levels = np.empty((5, 2))
     levels[3, :] = tissue / (height * width)
+    levels[4, 0], levels[4, 1] = low, high
     planes = np.empty((3, height, width), np.uint8)
-    table = np.empty(STEPS, np.uint8)
+    table = np.empty(_STEPS, np.uint8)
     for plane in range(3):
-        high = max(_percentile(tissue_counts[plane], 0.95), _WEAKEST_STEP)
-        levels[plane, 0] = high / STEPS_PER_UNIT
-        levels[plane, 1] = _percentile(tissue_counts[plane], 0.5) / STEPS_PER_UNIT
-        for step in range(STEPS):
-            table[step] = min((step * FULL * 2 + high) // (2 * high), 255)
+        full = max(_percentile(tissue_counts[plane], 0.95), _WEAKEST_STEP)
+        levels[plane, 0] = full / _STEPS_PER_UNIT
+        levels[plane, 1] = _percentile(tissue_counts[plane], 0.5) / _STEPS_PER_UNIT
+        for step in range(_STEPS):
+            table[step] = min((step * FULL * 2 + full) // (2 * full), 255)
         for y in range(height):
             for x in range(width):
-                planes[plane, y, x] = table[raw[plane, y, x]]
-    return planes, joint, levels
+                planes[plane, y, x] = table[steps[plane, y, x]]
+    return planes, levels
 
 
 @nb.njit(cache=True, nogil=True)
@@ -126,8 +102,7 @@ def halve(planes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         for y in range(height):
             for x in range(width):
                 total = np.int32(planes[plane, 2 * y, 2 * x]) + np.int32(planes[plane, 2 * y, 2 * x + 1])
-                total += np.int32(planes[plane, 2 * y + 1, 2 * x]) + np.int32(
-                    planes[plane, 2 * y + 1, 2 * x + 1]
-                )
+                total += np.int32(planes[plane, 2 * y + 1, 2 * x])
+                total += np.int32(planes[plane, 2 * y + 1, 2 * x + 1])
                 half[plane, y, x] = (total + np.int32(2)) >> np.int32(2)
     return half

@@ -116,7 +116,8 @@ def hamming(
 ) -> npt.NDArray[np.uint8]:
     """(N,) and (M,) 64-bit hashes to (N, M) numbers of bits that differ."""
     differing = np.asarray(first, np.uint64)[:, None] ^ np.asarray(second, np.uint64)[None, :]
-    return np.bitwise_count(differing)
+    bits: npt.NDArray[np.uint8] = np.bitwise_count(differing)
+    return bits
 
 
 def retrieval_scores(
@@ -133,10 +134,11 @@ def retrieval_scores(
 ) -> RetrievalScores:
     """Let each of the N labelled rows search the others by cosine, and score what comes first.
 
-    `precision` is taken at `k`, `average_precision` at `k_average`. `features` (N, D); `queries` (N, D) are the rows to ask with where they differ from those searched (a
-    shifted stain); `asked` restricts who asks. A candidate is left out when it is the query itself, when its
-    group is the query's (an empty group is nobody's), or when its hash is within `max_bits` of the query's.
-    Ties go to the lower row. Raises QueryError on lengths that do not agree and on what is not finite.
+    `features` (N, D); `queries` (N, D) are the rows to ask with where they differ from those searched (a shifted
+    stain); `asked` restricts who asks. `precision` is taken at `k`, `average_precision` at `k_average`. A
+    candidate is left out when it is the query itself, when its group is the query's (an empty group is
+    nobody's), or when its hash is within `max_bits` of the query's. Ties go to the lower row. Raises QueryError
+    on lengths that do not agree and on what is not finite.
     """
     names = np.asarray(labels, dtype=np.str_)
     rows = len(features)
@@ -258,6 +260,6 @@ def _area_weights(length: int) -> npt.NDArray[np.float64]:
 def _cosines() -> npt.NDArray[np.float64]:
     """(8, 32): the lowest 8 rows of the DCT-II, orthonormal."""
     places = (2 * np.arange(_PHASH_SIDE) + 1) * np.pi / (2 * _PHASH_SIDE)
-    basis = np.sqrt(2 / _PHASH_SIDE) * np.cos(np.arange(8)[:, None] * places)
+    basis: npt.NDArray[np.float64] = np.sqrt(2 / _PHASH_SIDE) * np.cos(np.arange(8)[:, None] * places)
     basis[0] /= np.sqrt(2.0)
     return basis
