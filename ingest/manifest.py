@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slidelake.errors import ManifestError
-from slidelake.ingest.local_copy import is_remote
+from slidelake.ingest.local_copy import absolute, is_remote, local_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +72,7 @@ def _row(path: Path, number: int, record: dict[Any, Any]) -> ManifestRow:
     if not uri:
         raise ManifestError(f"{path}, line {number}: no uri", remedy="Give every row a path or URL.")
     if not is_remote(uri):
-        uri = str((path.parent / uri).resolve())
+        uri = absolute(path.parent / local_path(uri))
     return ManifestRow(
         uri=uri,
         slide_id=str(known.get("slide_id", "")).strip(),

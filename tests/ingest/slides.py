@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from slidelake.store import FeatureStore
 
 TILE = 256
-#: What `tissue_slide` gives at 256px@0.5mpp: 3 of 4 columns of cells are tissue.
-PATCHES = 12
+#: What `tissue_slide` gives at 256px@0.5mpp: 2 of 4 columns of cells are tissue.
+PATCHES = 8
 
 
-def tissue(width: int, height: int, seed: int = 0, glass: float = 0.25) -> NDArray[np.uint8]:
+def tissue(width: int, height: int, seed: int = 0, glass: float = 0.5) -> NDArray[np.uint8]:
     """(height, width, 3): pink ground with purple nuclei; the right `glass` share of it is empty."""
     rng = np.random.default_rng(seed)
     picture = np.full((height, width, 3), (226, 158, 196), np.int16)
@@ -25,6 +25,11 @@ def tissue(width: int, height: int, seed: int = 0, glass: float = 0.25) -> NDArr
     picture += rng.integers(-6, 7, picture.shape, np.int16)
     picture[:, round(width * (1 - glass)) :] = 243
     return np.clip(picture, 0, 255).astype(np.uint8)
+
+
+def twenty_patches() -> NDArray[np.uint8]:
+    """4 × 5 cells of tissue, in rows of 6 tiles: one patch is 5 % of the slide."""
+    return tissue(1536, 1280, glass=1 / 3)
 
 
 def write_slide(
@@ -38,7 +43,7 @@ def write_slide(
 ) -> Path:
     """A tiled TIFF at `mpp`, its coarser levels by taking every n-th pixel."""
     resolution = {} if mpp is None else {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": "CENTIMETER"}
-    rgb = {"photometric": "ycbcr" if compression == "jpeg" else "rgb"} if picture.ndim == 3 else {}
+    rgb = {"photometric": "rgb"} if picture.ndim == 3 else {}
     options = {"tile": (TILE, TILE), "compression": compression, "metadata": None, **rgb, **options}
     with tifffile.TiffWriter(path) as tiff:
         tiff.write(picture, **options, **resolution)

@@ -116,7 +116,7 @@ def test_a_cell_smaller_than_a_mask_pixel_takes_the_nearest():
 
 @pytest.fixture(scope="module")
 def atlas(tmp_path_factory):
-    return synthesise(tmp_path_factory.mktemp("atlas"), slides=1, seed=5, size=2048, threads=1)
+    return synthesise(tmp_path_factory.mktemp("atlas"), slides=1, seed=5, size=3072, threads=1)
 
 
 def test_nearly_every_labelled_cell_of_a_synthetic_slide_is_kept(atlas):
