@@ -112,7 +112,7 @@ def _make(
         places = _places(store, task, options, reader, mpp)
         provenance = {
             **source.to_dict(),
-            "source_checksum": content_checksum(getattr(reader, "local_path", task.uri)),
+            "source_checksum": content_checksum(reader.local_path),
             "reader": reader.name,
             "reader_version": reader.version,
             "mpp_x": mpp.x,

@@ -17,9 +17,10 @@ from slidelake.ingest.grid import GridSpec
 from slidelake.ingest.manifest import ManifestRow, read_manifest
 from slidelake.ingest.naming import Namer, PatientRule
 from slidelake.ingest.pipeline import make_slide
+from slidelake.ingest.readers import READERS
 from slidelake.ingest.report import RunReport, SlideOutcome
 from slidelake.ingest.sources import find_slides
-from slidelake.ingest.standing import standing
+from slidelake.ingest.standing import HeldNames, standing
 from slidelake.ingest.task import EncoderOrder, SlideTask, WorkerOptions
 from slidelake.ingest.tissue import TISSUE_RULE
 
@@ -66,7 +67,11 @@ def ingest(
     from slidelake.encoders import create_encoder
     from slidelake.store import quarantine_key
 
-    _check_choice("on_changed", on_changed, ("refuse", "again"))
+    _check_choice("--on-changed", on_changed, ("refuse", "again"))
+    _check_choice("--reader", reader, ("auto", *READERS))
+    _check_number("--workers", workers, least=0)
+    _check_number("--threads", 1 if threads is None else threads, least=1)
+    _check_number("--batch-size", batch_size, least=1)
     grid = grid or GridSpec()
     order = EncoderOrder(encoder, weights, device, dict(encoder_options or {}))
     own_encoder = create_encoder(encoder, weights=weights, device=device, **order.options)
@@ -82,6 +87,7 @@ def ingest(
     grid_id = grid.grid_id(TISSUE_RULE, store.info.tissue_rule)
     namer = Namer(id_from, root)
     patients = PatientRule(patient_pattern)
+    held = HeldNames(store)
     rows = _rows(sources, manifest)
     run = _Run(
         store=store,
@@ -110,7 +116,9 @@ def ingest(
             slide_id = namer.name(row)
             patient, said_by = patients.patient(row, slide_id)
             task = SlideTask(slide_id, row.uri, patient, said_by, key, row.mpp, row.metadata)
-            there = standing(store, task, grid_id, options.encoder_id, on_changed=on_changed, dry_run=dry_run)
+            there = standing(
+                store, task, grid_id, options.encoder_id, on_changed=on_changed, dry_run=dry_run, held=held
+            )
         except SlideError as error:
             run.quarantine(SlideTask(slide_id, row.uri, "", "", key), error)
             continue
@@ -254,3 +262,8 @@ def _keep_metadata(store: "FeatureStore", rows: Sequence[ManifestRow], namer: Na
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise UsageError(f"{name} cannot be {value!r}", remedy=f"Choose one of {', '.join(choices)}.")
+
+
+def _check_number(name: str, value: int, *, least: int) -> None:
+    if value < least:
+        raise UsageError(f"{name} cannot be {value}", remedy=f"Give a whole number from {least} on.")
