@@ -9,10 +9,11 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from slidelake._version import __version__
-from slidelake.errors import AlreadyCommittedError, SlideError, UsageError
+from slidelake.errors import AlreadyCommittedError, SlideError, StoreError, UsageError
 from slidelake.ingest.grid import GridSpec
 from slidelake.ingest.manifest import ManifestRow, read_manifest
 from slidelake.ingest.naming import Namer, PatientRule
@@ -89,12 +90,13 @@ def ingest(
     patients = PatientRule(patient_pattern)
     held = HeldNames(store)
     rows = _rows(sources, manifest)
+    names = [_name(namer, row) for row in rows]
     run = _Run(
         store=store,
         progress=progress,
         dry_run=dry_run,
         report=RunReport(
-            run_id=f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}",
+            run_id=f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}",
             asked={
                 "sources": list(sources),
                 "manifest": manifest,
@@ -108,40 +110,44 @@ def ingest(
         ),
     )
     run.start(len(rows))
-    tasks: list[SlideTask] = []
-    for row in rows:
-        key = quarantine_key(row.uri, {"grid": grid_id, "encoder": options.encoder_id})
-        slide_id = row.slide_id
-        try:
-            slide_id = namer.name(row)
-            patient, said_by = patients.patient(row, slide_id)
-            task = SlideTask(slide_id, row.uri, patient, said_by, key, row.mpp, row.metadata)
-            there = standing(
-                store, task, grid_id, options.encoder_id, on_changed=on_changed, dry_run=dry_run, held=held
-            )
-        except SlideError as error:
-            run.quarantine(SlideTask(slide_id, row.uri, "", "", key), error)
-            continue
-        if there is not None:
-            run.add(there)
+    with run:
+        tasks: list[SlideTask] = []
+        for row, slide_id in zip(rows, names, strict=True):
+            key = quarantine_key(row.uri, {"grid": grid_id, "encoder": options.encoder_id})
+            if isinstance(slide_id, SlideError):
+                run.quarantine(SlideTask(row.slide_id, row.uri, "", "", key), slide_id)
+                continue
+            try:
+                patient, said_by = patients.patient(row, slide_id)
+                task = SlideTask(slide_id, row.uri, patient, said_by, key, row.mpp, row.metadata)
+                there = standing(
+                    store,
+                    task,
+                    grid_id,
+                    options.encoder_id,
+                    on_changed=on_changed,
+                    dry_run=dry_run,
+                    held=held,
+                )
+            except SlideError as error:
+                run.quarantine(SlideTask(slide_id, row.uri, "", "", key), error)
+                continue
+            if there is not None:
+                run.add(there)
+            else:
+                tasks.append(task)
+        run.report.notes += patients.notes()
+        if dry_run:
+            for task in tasks:
+                run.add(SlideOutcome(task.slide_id, task.uri, "would-make"))
         else:
-            tasks.append(task)
-    run.report.notes += patients.notes()
-    if not dry_run:
-        _keep_metadata(store, rows, namer)
-        try:
+            _keep_metadata(store, rows, namer)
             if workers > 0 and tasks:
                 from slidelake.ingest.ray_run import run_on_ray
 
                 run_on_ray(store, tasks, options, workers, run.finished, progress)
             else:
                 _run_here(store, tasks, options, own_encoder, run, progress)
-        finally:
-            run.end()
-    else:
-        for task in tasks:
-            run.add(SlideOutcome(task.slide_id, task.uri, "would-make"))
-        run.end()
     return run.report
 
 
@@ -212,13 +218,30 @@ class _Run:
             )
         self.add(outcome)
 
-    def end(self) -> None:
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.report.interrupted = error is not None
+        try:
+            self._end()
+        except (StoreError, OSError):
+            if error is None:
+                raise
+            # What ended the run counts, and most likely explains this one too.
+            log.exception("run report not written", extra={"run_id": self.report.run_id})
+
+    def _end(self) -> None:
         self.report.seconds = time.monotonic() - self._began
         self.report.outcomes.sort(key=lambda outcome: outcome.uri)
-        if not self._dry_run and self.report.outcomes:
-            self._store.put_run(self.report.run_id, self.report.to_dict())
-        if self._progress:
-            self._progress("end")
+        try:
+            if not self._dry_run and (self.report.outcomes or self.report.interrupted):
+                self._store.put_run(self.report.run_id, self.report.to_dict())
+        finally:
+            if self._progress:
+                self._progress("end")
 
 
 def _run_here(
@@ -243,6 +266,13 @@ def _rows(sources: Sequence[str], manifest: str | None) -> list[ManifestRow]:
     for found in find_slides(sources):
         rows.setdefault(found.uri, ManifestRow(uri=found.uri, root=found.root, stem=found.stem))
     return [rows[uri] for uri in sorted(rows)]
+
+
+def _name(namer: Namer, row: ManifestRow) -> "str | SlideError":
+    try:
+        return namer.name(row)
+    except SlideError as error:
+        return error
 
 
 def _keep_metadata(store: "FeatureStore", rows: Sequence[ManifestRow], namer: Namer) -> None:

@@ -11,7 +11,8 @@ from slidelake.errors import StoreError, StoreFullError
 from slidelake.ingest import ingest, pipeline
 from slidelake.ingest.readers.openslide import OpenSlideReader
 from slidelake.store import FeatureStore, verify
-from slidelake.store.shard_writer import ShardWriter
+from slidelake.store.durable import writing
+from slidelake.store.objects import NewFile
 from tests.ingest import encoders
 from tests.ingest.slides import PATCHES, checksums, tissue, tissue_slide, write_slide
 
@@ -108,16 +109,18 @@ def test_an_interrupted_run_leaves_a_clean_store_and_its_report(store, folder, m
 
 
 def full_at(monkeypatch, call: int) -> None:
-    """The disk is full at the n-th batch that any shard is given."""
-    append = ShardWriter.append
+    """The disk is full at the n-th piece that any shard is written."""
     calls = iter(range(1, 1000))
 
-    def full(self, rows):
-        if next(calls) == call:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return append(self, rows)
+    write = NewFile.write
 
-    monkeypatch.setattr(ShardWriter, "append", full)
+    def full(self, data):
+        with writing(self._objects.url):
+            if next(calls) == call:
+                raise OSError(errno.ENOSPC, "No space left on device")
+        write(self, data)
+
+    monkeypatch.setattr(NewFile, "write", full)
 
 
 @pytest.mark.parametrize("call", [1, 2, 5, 8, 11])
@@ -139,7 +142,7 @@ def test_a_full_disk_ends_the_run_and_running_again_completes_it(store, folder, 
 
 
 def test_a_report_that_cannot_be_written_does_not_hide_what_happened(store, folder, monkeypatch):
-    full_at(monkeypatch, 9)
+    full_at(monkeypatch, 4)
 
     def fails(*args):
         raise StoreError("the report cannot be written", remedy="Look.")
