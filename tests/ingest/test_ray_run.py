@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slidelake.errors import StoreNotWritableError, UsageError
+from slidelake.errors import UsageError
 from slidelake.ingest import ingest, ray_run
 from slidelake.store import FeatureStore, verify
 from tests.ingest import encoders
@@ -69,7 +69,7 @@ def test_two_workers_give_what_one_process_gives(cluster, folder, tmp_path):
     assert told[-1] == "end"
     assert told.count("slide") == 6
     assert np.array_equal(there.bag("a").features[:], here.bag("a").features[:])
-    assert ingest(there, [str(folder)], workers=2).counts == {"already": 4, "quarantined": 1}
+    assert ingest(there, [str(folder)], workers=2).counts == {"already": 4, "quarantined": 2}
     assert verify(there, deep=True).ok
 
 
@@ -102,7 +102,7 @@ def test_a_slide_that_kills_its_workers(cluster, folder, tmp_path):
 def test_what_the_store_refuses_a_worker_ends_the_run(cluster, folder, tmp_path):
     store = new_store(tmp_path / "lake")
     (tmp_path / "lake" / "slides").write_text("a file where a folder has to be")
-    with pytest.raises((StoreNotWritableError, OSError)):
+    with pytest.raises(OSError, match="slides"):
         ingest(store, [str(folder)], encoder="colour-histogram", workers=2)
     (kept,) = store.runs()
     assert kept["interrupted"] is True
