@@ -28,7 +28,8 @@ __all__ = ["SlideReaderTests"]
 
 #: Largest difference (grey levels) that a lossy format may make on the suite's smooth picture.
 LOSS = 8
-WIDTH, HEIGHT, MPP = 1100, 700, 0.25
+#: Multiples of 16 at both levels: no block of a JPEG holds both picture and padding.
+WIDTH, HEIGHT, MPP = 1088, 704, 0.25
 
 
 def smooth_picture(width: int = WIDTH, height: int = HEIGHT) -> NDArray[np.uint8]:
@@ -71,12 +72,13 @@ class SlideReaderTests(ABC):
             assert float(slide.properties["openslide.mpp-y"]) == pytest.approx(MPP)
 
     @pytest.mark.parametrize(
-        ("x", "y", "width", "height"), [(0, 0, 256, 256), (517, 301, 300, 123), (999, 650, 101, 50)]
+        ("x", "y", "width", "height"), [(0, 0, 256, 256), (517, 301, 300, 123), (987, 654, 101, 50)]
     )
     def test_regions_lie_where_they_should(self, path: Path, x: int, y: int, width: int, height: int) -> None:
         with self.open(str(path)) as slide:
             region = slide.read_region(x, y, 0, width, height)
-        assert (region.shape, region.dtype) == ((height, width, 3), np.uint8)
+        assert region.shape == (height, width, 3)
+        assert region.dtype == np.uint8
         expected = smooth_picture()[y : y + height, x : x + width].astype(int)
         assert np.abs(region - expected).max() <= LOSS
 
@@ -99,7 +101,7 @@ class SlideReaderTests(ABC):
         assert (before[:40] == 255).all()
         assert (before[40:, 40:] < 250).any(axis=-1).all()
 
-    @pytest.mark.parametrize("longest", [32, 100, 275, 500, WIDTH, 5000])
+    @pytest.mark.parametrize("longest", [32, 100, 272, 500, WIDTH, 5000])
     def test_thumbnails_hold_the_whole_slide(self, path: Path, longest: int) -> None:
         with self.open(str(path)) as slide:
             thumbnail = slide.thumbnail(longest)
@@ -120,7 +122,9 @@ class SlideReaderTests(ABC):
         with self.open(str(path)) as slide:
             alone = [slide.read_region(x, y, 0, 90, 70) for x, y in places]
             with ThreadPoolExecutor(4) as pool:
-                together = list(pool.map(lambda place: slide.read_region(*place, 0, 90, 70), places))
+                together = list(
+                    pool.map(lambda place: slide.read_region(place[0], place[1], 0, 90, 70), places)
+                )
         assert all(np.array_equal(one, other) for one, other in zip(alone, together, strict=True))
 
     def test_damage_costs_itself_only(self, path: Path) -> None:
@@ -130,10 +134,10 @@ class SlideReaderTests(ABC):
         with self.open(str(path)) as slide:
             for _ in range(3):
                 with pytest.raises(DamagedSlideError) as caught:
-                    slide.read_region(*place, 0, 20, 20)
+                    slide.read_region(place[0], place[1], 0, 20, 20)
                 assert caught.value.slide == str(path)
                 far = ((place[0] + 600) % (WIDTH - 20), (place[1] + 350) % (HEIGHT - 20))
-                assert slide.read_region(*far, 0, 20, 20).shape == (20, 20, 3)
+                assert slide.read_region(far[0], far[1], 0, 20, 20).shape == (20, 20, 3)
 
     def test_damage_met_by_many_threads(self, path: Path) -> None:
         place = self.damage(path)
@@ -143,7 +147,7 @@ class SlideReaderTests(ABC):
 
         def read(where: tuple[int, int]) -> bool:
             try:
-                slide.read_region(*where, 0, 20, 20)
+                slide.read_region(where[0], where[1], 0, 20, 20)
             except DamagedSlideError:
                 return False
             return True
