@@ -14,9 +14,12 @@ from slidelake.ingest.mpp import Mpp
 __all__ = ["GridPlan", "GridSpec", "plan_grid"]
 
 #: A level this near to the wanted mpp is taken as it is: no pixel is interpolated.
-NATIVE_TOLERANCE = 0.02
+#: The limit itself counts in, whatever the last digit of a division says: 0.51 is taken for 0.5.
+NATIVE_TOLERANCE = 0.02 + 1e-9
 _FORM = re.compile(
-    r"(?P<px>\d+)px[@-](?:(?P<mpp>\d*\.?\d+)mpp|(?P<level0>level0))(?:-s(?P<stride>\d+))?(?:-min(?P<min>\d+))?"
+    r"(?P<px>\d+)px[@-](?:(?P<mpp>\d*\.?\d+)mpp|(?P<level0>level0))(?:-s(?P<stride>\d+))?"
+    r"(?:-min(?P<min>\d+(?:\.\d+)?))?",
+    re.ASCII,
 )
 
 
@@ -61,7 +64,7 @@ class GridSpec:
             patch_px=int(found["px"]),
             mpp=None if found["level0"] else float(found["mpp"]),
             stride_px=int(found["stride"]) if found["stride"] else None,
-            min_tissue=int(found["min"]) / 100 if found["min"] else 0.25,
+            min_tissue=float(found["min"]) / 100 if found["min"] else 0.25,
         )
 
     def grid_id(self, tissue_rule: str = "", default_rule: str = "") -> str:
@@ -72,7 +75,7 @@ class GridSpec:
         if tissue_rule != default_rule:
             name += f"-t{tissue_rule}"
         if self.min_tissue != 0.25:
-            name += f"-min{_shortest(self.min_tissue * 100)}"
+            name += f"-min{self.min_tissue * 100:.10g}"  # 0.07 · 100 is 7.000000000000001
         return name
 
     def to_dict(self) -> dict[str, Any]:

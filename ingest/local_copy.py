@@ -1,12 +1,13 @@
 """A local path for a slide: itself, or a temporary copy of a remote one, bounded and removed after."""
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
 
 from slidelake.errors import StoreFullError, UnreadableSlideError
 
-__all__ = ["LocalCopy", "is_remote", "local_path"]
+__all__ = ["LocalCopy", "absolute", "is_remote", "local_path"]
 
 #: Free space left untouched when a remote slide is copied (bytes).
 SPARE = 1 << 30
@@ -20,6 +21,12 @@ def is_remote(uri: str) -> bool:
 def local_path(uri: str) -> str:
     """A local URI as a path."""
     return uri.removeprefix("file://")
+
+
+def absolute(path: Path) -> str:
+    """The path from the root on, by the file's own name where that is a link: the name is what people know it
+    by, and what lies behind may be called by a hash (DVC, git-annex, Nextflow)."""
+    return os.path.join(os.path.realpath(path.parent), path.name)  # noqa: PTH118 (a name may be anything)
 
 
 class LocalCopy:

@@ -4,19 +4,23 @@ Columns: `uri` (relative to the manifest's folder), and any of `slide_id`, `pati
 are metadata, which the index can filter by.
 """
 
+import csv
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slidelake.errors import ManifestError
-from slidelake.ingest.local_copy import is_remote
+from slidelake.ingest.local_copy import absolute, is_remote, local_path
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["ManifestRow", "read_manifest"]
 
-_OWN = ("uri", "slide_id", "patient_id", "mpp")
+_IDS = ("uri", "slide_id", "patient_id")
+_OWN = (*_IDS, "mpp")
+#: What stands for "not known" in columns other than ids.
+_MISSING = ["", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None"]
 
 
 @dataclass(frozen=True)
@@ -54,32 +58,66 @@ def _read(path: Path) -> "pd.DataFrame":
     try:
         if path.suffix.lower() == ".parquet":
             return pd.read_parquet(path)
-        # Ids are text, whatever they look like: 007 stays 007.
-        return pd.read_csv(path, dtype=dict.fromkeys(("uri", "slide_id", "patient_id"), str))
+        names = _header(path)
+        # Ids are text, whatever they look like: 007 stays 007, and a patient called NA is one.
+        ids = [name for name in names if name in _IDS]
+        return pd.read_csv(
+            path,
+            header=0,
+            names=names,
+            index_col=False,
+            dtype=dict.fromkeys(ids, str),
+            keep_default_na=False,
+            na_values={name: [""] if name in _IDS else _MISSING for name in names},
+            encoding="utf-8-sig",
+        )
     except FileNotFoundError as exc:
         raise ManifestError(f"there is no manifest {path}", remedy="Check the path.") from exc
-    except (OSError, ValueError, UnicodeDecodeError) as exc:
+    except ManifestError:
+        raise
+    except (OSError, ValueError, csv.Error) as exc:
         raise ManifestError(
             f"{path} cannot be read: {exc}", remedy="Give a CSV (UTF-8, with a header) or a Parquet file."
         ) from exc
+
+
+def _header(path: Path) -> list[str]:
+    """The columns of a CSV whose every line has no more fields than it has; pandas would move them aside."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        lines = csv.reader(file)
+        names = [name.strip() for name in next(lines, [])]
+        _refuse_doubles(path, names, "a column")
+        for line in lines:
+            if len(line) > len(names):
+                raise ManifestError(
+                    f"{path}, line {lines.line_num}: {len(line)} fields under {len(names)} columns",
+                    remedy="Put fields that hold commas in quotes.",
+                )
+    return names
 
 
 def _row(path: Path, number: int, record: dict[Any, Any]) -> ManifestRow:
     import pandas as pd
 
     known = {str(name): value for name, value in record.items() if not pd.isna(value)}
-    uri = str(known.get("uri", "")).strip()
+    uri = _text(known.get("uri"))
     if not uri:
         raise ManifestError(f"{path}, line {number}: no uri", remedy="Give every row a path or URL.")
     if not is_remote(uri):
-        uri = str((path.parent / uri).resolve())
+        uri = absolute(path.parent / local_path(uri))
     return ManifestRow(
         uri=uri,
-        slide_id=str(known.get("slide_id", "")).strip(),
-        patient_id=str(known.get("patient_id", "")).strip(),
+        slide_id=_text(known.get("slide_id")),
+        patient_id=_text(known.get("patient_id")),
         mpp=_mpp(path, number, known.get("mpp")),
         metadata={name: value for name, value in known.items() if name not in _OWN},
     )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # a column of whole numbers with gaps comes as floats
+    return "" if value is None else str(value).strip()
 
 
 def _mpp(path: Path, number: int, value: Any) -> float | None:
@@ -98,6 +136,8 @@ def _mpp(path: Path, number: int, value: Any) -> float | None:
 def _refuse_doubles(path: Path, values: list[str], column: str) -> None:
     seen: set[str] = set()
     for value in values:
-        if value in seen:
-            raise ManifestError(f"{path} has {column} {value!r} twice", remedy="Give every slide one row.")
-        seen.add(value)
+        # Ids that differ only in case are one; paths are what they are.
+        key = value if column == "uri" else value.lower()
+        if key in seen:
+            raise ManifestError(f"{path} has {column} {value!r} twice", remedy="Leave one of the two out.")
+        seen.add(key)

@@ -75,8 +75,9 @@ class PatientRule:
         if row.patient_id:
             return row.patient_id, "manifest"
         found = self._pattern.search(slide_id) if self._pattern else None
-        if found is not None:
-            return found[1] if found.groups() else found[0], "pattern"
+        patient = found[1] if found is not None and found.groups() else found and found[0]
+        if patient:  # neither a group that took no part nor an empty match names anybody
+            return patient, "pattern"
         self._own += 1
         return slide_id, "slide"
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from slidelake._version import __version__
 from slidelake.errors import (
+    AlreadyCommittedError,
     DamagedSlideError,
     EncodingFailedError,
     GridMismatchError,
@@ -104,6 +105,9 @@ def _make(
 ) -> SlideOutcome:
     began = time.monotonic()
     clock = _Clock()
+    if store.commit(task.slide_id, "bag", _grid_id(store, options), options.encoder_id) is not None:
+        # Since the run began: between then and now lie all the slides before this one.
+        raise AlreadyCommittedError("another run made this bag meanwhile", slide=task.slide_id)
     source = stat_source(task.uri)
     with open_slide(task.uri, reader=options.reader) as reader:
         mpp = resolve_mpp(
@@ -112,7 +116,7 @@ def _make(
         places = _places(store, task, options, reader, mpp)
         provenance = {
             **source.to_dict(),
-            "source_checksum": content_checksum(getattr(reader, "local_path", task.uri)),
+            "source_checksum": content_checksum(reader.local_path),
             "reader": reader.name,
             "reader_version": reader.version,
             "mpp_x": mpp.x,
@@ -133,7 +137,7 @@ def _make(
             "dtype": options.dtype,
             "device": options.encoder.device,
         }
-        grid_id = options.grid.grid_id(TISSUE_RULE, store.info.tissue_rule)
+        grid_id = _grid_id(store, options)
         attributes = {
             **places.attributes,
             "slide_id": task.slide_id,
@@ -184,7 +188,7 @@ def _make(
 def _places(
     store: "FeatureStore", task: "SlideTask", options: "WorkerOptions", reader: "SlideReader", mpp: Mpp
 ) -> _Places:
-    grid_id = options.grid.grid_id(TISSUE_RULE, store.info.tissue_rule)
+    grid_id = _grid_id(store, options)
     plan: GridPlan = plan_grid(
         options.grid,
         size=reader.dimensions,
@@ -206,6 +210,10 @@ def _places(
     attributes = {**plan.attributes(), "tissue_rule": TISSUE_RULE, "slide_id": task.slide_id}
     columns["blur"] = np.zeros(len(coords), np.uint8)
     return _Places(coords, attributes, columns, overview)
+
+
+def _grid_id(store: "FeatureStore", options: "WorkerOptions") -> str:
+    return options.grid.grid_id(TISSUE_RULE, store.info.tissue_rule)
 
 
 def _same_plan(committed: dict[str, Any], plan: dict[str, Any]) -> bool:
@@ -242,6 +250,13 @@ def _encode_all(
                     slide=task.slide_id,
                 ) from exc
             clock.encode += time.perf_counter() - start
+            if features.shape != (len(valid), encoder.spec.dim) or features.dtype.kind != "f":
+                raise EncodingFailedError(
+                    f"the encoder gave {features.shape} {features.dtype}, "
+                    f"not {(len(valid), encoder.spec.dim)} floats",
+                    remedy="Mend the encoder: one row of its spec's dim a patch.",
+                    slide=task.slide_id,
+                )
             try:
                 write(features, valid)
             except NotFiniteError as exc:

@@ -24,7 +24,8 @@ def read_patch(reader: "SlideReader", grid: Mapping[str, Any], x: int, y: int) -
     level = int(grid["level"])
     downsample = reader.level_downsamples[level]
     if grid["native"]:
-        # A whole pixel of the level: OpenSlide would interpolate between two where x falls amid them.
+        # The nearest whole pixel of the level. OpenSlide takes whole level-0 pixels only, and interpolates by what
+        # is left: nothing where the downsample is a whole number, half a level-0 pixel at most elsewhere.
         left, top = (round(math.floor(place / downsample + 0.5) * downsample) for place in (x, y))
         return reader.read_region(left, top, level, px, px)
     fx, fy = (float(side) / downsample for side in grid["footprint_level0"])

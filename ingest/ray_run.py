@@ -97,36 +97,44 @@ def _feed(
     finished: Finished,
     progress: Callable[..., None] | None,
 ) -> None:
-    idle = [start() for _ in range(workers)]
+    idle: list[Any] = []
     running: dict[Any, tuple[SlideTask, Any]] = {}
     deaths: dict[str, int] = {}
-    while waiting or running:
-        while idle and waiting:
-            worker, task = idle.pop(), waiting.popleft()
-            running[worker.make.remote(task)] = (task, worker)
-        ready, _ = ray.wait(list(running), num_returns=1, timeout=_LOOK)
-        if not ready:
-            _check_alive(ray)
-            continue
-        done = ready[0]
-        task, worker = running.pop(done)
-        try:
-            result = ray.get(done)
-        except ray.exceptions.RayActorError as error:
-            idle.append(start())
-            deaths[task.uri] = deaths.get(task.uri, 0) + 1
-            log.warning("worker lost", extra={"slide_id": task.slide_id, "why": str(error).splitlines()[0]})
-            if deaths[task.uri] < DEATHS:
-                waiting.append(task)  # last, so that the others are safe before it is tried again
-            else:
-                finished(task, _lost(task))
-            continue
-        except ray.exceptions.RayTaskError as error:
-            raise error.cause if isinstance(error.cause, Exception) else error from None
-        idle.append(worker)
-        if progress and isinstance(result, SlideOutcome):
-            progress("patches", slide_id=task.slide_id, n=result.patches)
-        finished(task, result)
+    try:
+        idle += [start() for _ in range(workers)]
+        while waiting or running:
+            while idle and waiting:
+                worker, task = idle.pop(), waiting.popleft()
+                running[worker.make.remote(task)] = (task, worker)
+            ready, _ = ray.wait(list(running), num_returns=1, timeout=_LOOK)
+            if not ready:
+                _check_alive(ray)
+                continue
+            done = ready[0]
+            task, worker = running.pop(done)
+            try:
+                result = ray.get(done)
+            except ray.exceptions.RayActorError as error:
+                idle.append(start())
+                deaths[task.uri] = deaths.get(task.uri, 0) + 1
+                why = str(error).splitlines()[0]
+                log.warning("worker lost", extra={"slide_id": task.slide_id, "why": why})
+                if deaths[task.uri] < DEATHS:
+                    waiting.append(task)  # last, so that the others are safe before it is tried again
+                else:
+                    finished(task, _lost(task))
+                continue
+            except ray.exceptions.RayTaskError as error:
+                idle.append(worker)
+                raise error.cause if isinstance(error.cause, Exception) else error from None
+            idle.append(worker)
+            if progress and isinstance(result, SlideOutcome):
+                progress("patches", slide_id=task.slide_id, n=result.patches)
+            finished(task, result)
+    finally:
+        # A cluster that was there before goes on: nobody may write to the store after the run has ended.
+        for worker in (*idle, *(worker for _, worker in running.values())):
+            ray.kill(worker)
 
 
 def _check_alive(ray: Any) -> None:

@@ -31,13 +31,17 @@ class SlideOutcome:
 
 @dataclass
 class RunReport:
-    """One run: what was asked, the outcomes in the order of the sources, and notes for people."""
+    """One run: what was asked, the outcomes in the order of the sources, and notes for people.
+
+    `interrupted` tells that the run ended early: not every slide has an outcome.
+    """
 
     run_id: str
     asked: dict[str, Any] = field(default_factory=dict)
     outcomes: list[SlideOutcome] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    interrupted: bool = False
 
     @property
     def counts(self) -> dict[str, int]:

@@ -9,17 +9,19 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from slidelake._version import __version__
-from slidelake.errors import AlreadyCommittedError, SlideError, UsageError
+from slidelake.errors import AlreadyCommittedError, SlideError, StoreError, UsageError
 from slidelake.ingest.grid import GridSpec
 from slidelake.ingest.manifest import ManifestRow, read_manifest
 from slidelake.ingest.naming import Namer, PatientRule
 from slidelake.ingest.pipeline import make_slide
+from slidelake.ingest.readers import READERS
 from slidelake.ingest.report import RunReport, SlideOutcome
 from slidelake.ingest.sources import find_slides
-from slidelake.ingest.standing import standing
+from slidelake.ingest.standing import HeldNames, standing
 from slidelake.ingest.task import EncoderOrder, SlideTask, WorkerOptions
 from slidelake.ingest.tissue import TISSUE_RULE
 
@@ -66,7 +68,11 @@ def ingest(
     from slidelake.encoders import create_encoder
     from slidelake.store import quarantine_key
 
-    _check_choice("on_changed", on_changed, ("refuse", "again"))
+    _check_choice("--on-changed", on_changed, ("refuse", "again"))
+    _check_choice("--reader", reader, ("auto", *READERS))
+    _check_number("--workers", workers, least=0)
+    _check_number("--threads", 1 if threads is None else threads, least=1)
+    _check_number("--batch-size", batch_size, least=1)
     grid = grid or GridSpec()
     order = EncoderOrder(encoder, weights, device, dict(encoder_options or {}))
     own_encoder = create_encoder(encoder, weights=weights, device=device, **order.options)
@@ -82,13 +88,15 @@ def ingest(
     grid_id = grid.grid_id(TISSUE_RULE, store.info.tissue_rule)
     namer = Namer(id_from, root)
     patients = PatientRule(patient_pattern)
+    held = HeldNames(store)
     rows = _rows(sources, manifest)
+    names = [_name(namer, row) for row in rows]
     run = _Run(
         store=store,
         progress=progress,
         dry_run=dry_run,
         report=RunReport(
-            run_id=f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}",
+            run_id=f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}",
             asked={
                 "sources": list(sources),
                 "manifest": manifest,
@@ -102,38 +110,44 @@ def ingest(
         ),
     )
     run.start(len(rows))
-    tasks: list[SlideTask] = []
-    for row in rows:
-        key = quarantine_key(row.uri, {"grid": grid_id, "encoder": options.encoder_id})
-        slide_id = row.slide_id
-        try:
-            slide_id = namer.name(row)
-            patient, said_by = patients.patient(row, slide_id)
-            task = SlideTask(slide_id, row.uri, patient, said_by, key, row.mpp, row.metadata)
-            there = standing(store, task, grid_id, options.encoder_id, on_changed=on_changed, dry_run=dry_run)
-        except SlideError as error:
-            run.quarantine(SlideTask(slide_id, row.uri, "", "", key), error)
-            continue
-        if there is not None:
-            run.add(there)
+    with run:
+        tasks: list[SlideTask] = []
+        for row, slide_id in zip(rows, names, strict=True):
+            key = quarantine_key(row.uri, {"grid": grid_id, "encoder": options.encoder_id})
+            if isinstance(slide_id, SlideError):
+                run.quarantine(SlideTask(row.slide_id, row.uri, "", "", key), slide_id)
+                continue
+            try:
+                patient, said_by = patients.patient(row, slide_id)
+                task = SlideTask(slide_id, row.uri, patient, said_by, key, row.mpp, row.metadata)
+                there = standing(
+                    store,
+                    task,
+                    grid_id,
+                    options.encoder_id,
+                    on_changed=on_changed,
+                    dry_run=dry_run,
+                    held=held,
+                )
+            except SlideError as error:
+                run.quarantine(SlideTask(slide_id, row.uri, "", "", key), error)
+                continue
+            if there is not None:
+                run.add(there)
+            else:
+                tasks.append(task)
+        run.report.notes += patients.notes()
+        if dry_run:
+            for task in tasks:
+                run.add(SlideOutcome(task.slide_id, task.uri, "would-make"))
         else:
-            tasks.append(task)
-    run.report.notes += patients.notes()
-    if not dry_run:
-        _keep_metadata(store, rows, namer)
-        try:
+            _keep_metadata(store, rows, namer)
             if workers > 0 and tasks:
                 from slidelake.ingest.ray_run import run_on_ray
 
                 run_on_ray(store, tasks, options, workers, run.finished, progress)
             else:
                 _run_here(store, tasks, options, own_encoder, run, progress)
-        finally:
-            run.end()
-    else:
-        for task in tasks:
-            run.add(SlideOutcome(task.slide_id, task.uri, "would-make"))
-        run.end()
     return run.report
 
 
@@ -204,13 +218,30 @@ class _Run:
             )
         self.add(outcome)
 
-    def end(self) -> None:
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.report.interrupted = error is not None
+        try:
+            self._end()
+        except (StoreError, OSError):
+            if error is None:
+                raise
+            # What ended the run counts, and most likely explains this one too.
+            log.exception("run report not written", extra={"run_id": self.report.run_id})
+
+    def _end(self) -> None:
         self.report.seconds = time.monotonic() - self._began
         self.report.outcomes.sort(key=lambda outcome: outcome.uri)
-        if not self._dry_run and self.report.outcomes:
-            self._store.put_run(self.report.run_id, self.report.to_dict())
-        if self._progress:
-            self._progress("end")
+        try:
+            if not self._dry_run and (self.report.outcomes or self.report.interrupted):
+                self._store.put_run(self.report.run_id, self.report.to_dict())
+        finally:
+            if self._progress:
+                self._progress("end")
 
 
 def _run_here(
@@ -237,6 +268,13 @@ def _rows(sources: Sequence[str], manifest: str | None) -> list[ManifestRow]:
     return [rows[uri] for uri in sorted(rows)]
 
 
+def _name(namer: Namer, row: ManifestRow) -> "str | SlideError":
+    try:
+        return namer.name(row)
+    except SlideError as error:
+        return error
+
+
 def _keep_metadata(store: "FeatureStore", rows: Sequence[ManifestRow], namer: Namer) -> None:
     """One new generation for the whole manifest, never one a slide."""
     import pandas as pd
@@ -254,3 +292,8 @@ def _keep_metadata(store: "FeatureStore", rows: Sequence[ManifestRow], namer: Na
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise UsageError(f"{name} cannot be {value!r}", remedy=f"Choose one of {', '.join(choices)}.")
+
+
+def _check_number(name: str, value: int, *, least: int) -> None:
+    if value < least:
+        raise UsageError(f"{name} cannot be {value}", remedy=f"Give a whole number from {least} on.")

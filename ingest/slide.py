@@ -19,6 +19,8 @@ class SlideReader(Protocol):
 
     #: Where the slide lies, as it was asked for.
     uri: str
+    #: The file on this machine that is read: the slide itself, or its temporary copy.
+    local_path: str
     #: The reader's name and version, for the provenance.
     name: str
     version: str

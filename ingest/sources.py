@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import openslide
 
-from slidelake.ingest.local_copy import is_remote, local_path
+from slidelake.ingest.local_copy import absolute, is_remote, local_path
 
 __all__ = ["SUFFIXES", "Found", "find_slides", "fixed_part"]
 
@@ -66,12 +66,12 @@ def fixed_part(pattern: str) -> str:
 def _local(source: str) -> Iterable[Found]:
     path = Path(source)
     if path.is_dir():
-        root = str(path.resolve())
+        root = absolute(path)
         files = [Path(folder) / name for folder, _, names in os.walk(path) for name in names]
         yield from _slides_among(files, root)
     elif path.exists() or not _WILD & set(source):
         # Named explicitly: tried whatever it is called, and refused by name if it is not there.
-        yield Found(str(path.resolve()), str(path.resolve().parent))
+        yield Found(absolute(path), str(Path(absolute(path)).parent))
     else:
         root = str(Path(fixed_part(source) or ".").resolve())
         matches = [Path(match) for match in glob.glob(source, recursive=True)]  # noqa: PTH207 (absolute patterns)
@@ -88,13 +88,13 @@ def _slides_among(files: Iterable[Path], root: str) -> Iterable[Found]:
         if suffix == ".dcm":
             dicom.setdefault(file.parent, []).append(file)
         elif suffix in SUFFIXES:
-            yield Found(str(file.resolve()), root)
+            yield Found(absolute(file), root)
     for folder, group in dicom.items():
         series = _one_a_series(group)
         for first in series:
             # Several series in one folder: the folder's name would name them all.
             stem = folder.resolve().name if len(series) == 1 else first.stem
-            yield Found(str(first.resolve()), root, stem)
+            yield Found(absolute(first), root, stem)
 
 
 def _one_a_series(files: list[Path]) -> list[Path]:

@@ -11,7 +11,28 @@ if TYPE_CHECKING:
     from slidelake.ingest.task import SlideTask
     from slidelake.store import Commit, FeatureStore
 
-__all__ = ["standing"]
+__all__ = ["HeldNames", "standing"]
+
+
+class HeldNames:
+    """The names in the lake by lower case: ids that differ only in case are one (FORMAT, Ids). Listed once a
+    run, and only where a slide is new."""
+
+    def __init__(self, store: "FeatureStore") -> None:
+        self._store = store
+        self._held: dict[str, str] | None = None
+
+    def refuse_twin(self, slide_id: str, uri: str) -> None:
+        """Raises DuplicateSlideError where the lake holds this name in other letters."""
+        if self._held is None:
+            self._held = {held.lower(): held for held in self._store.slide_ids()}
+        twin = self._held.get(slide_id.lower(), slide_id)
+        if twin != slide_id:
+            raise DuplicateSlideError(
+                f"the lake holds {twin}, and names that differ only in case are one",
+                remedy="Pass --id-from path, or give it a slide_id in a manifest.",
+                slide=uri,
+            )
 
 
 def standing(
@@ -22,6 +43,7 @@ def standing(
     *,
     on_changed: str,
     dry_run: bool,
+    held: HeldNames,
 ) -> SlideOutcome | None:
     """The outcome `already` for a slide whose bag is there; None where it has to be made.
 
@@ -30,6 +52,7 @@ def standing(
     """
     state = store.state(task.slide_id)
     if not state.keys:
+        held.refuse_twin(task.slide_id, task.uri)
         return None
     bag = store.commit(task.slide_id, "bag", grid_id, encoder_id)
     commit = bag or store.commit(task.slide_id, "overview") or store.commit(task.slide_id, "grid", grid_id)

@@ -7,11 +7,18 @@ RGB are refused here by name.
 
 import struct
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import tifffile
 
-from slidelake.errors import DamagedSlideError, FluorescenceError, SlideError, UnsupportedSlideError
+from slidelake.errors import (
+    DamagedSlideError,
+    FluorescenceError,
+    SlideError,
+    UnreadableSlideError,
+    UnsupportedSlideError,
+)
 
 __all__ = ["check_structure"]
 
@@ -22,15 +29,19 @@ SPARSE = 0.98
 
 
 def check_structure(path: str, uri: str) -> None:
-    """Pass what is no TIFF (another check opens it); raise DamagedSlideError for a truncated one,
-    FluorescenceError or UnsupportedSlideError for one that is not brightfield RGB."""
+    """Pass what is no TIFF (another check opens it); raise UnreadableSlideError for an empty or closed file,
+    DamagedSlideError for a truncated one, FluorescenceError or UnsupportedSlideError for no brightfield RGB."""
     file = Path(path)
     if not file.is_file():
         return
-    with file.open("rb") as stream:
+    size = file.stat().st_size
+    if size == 0:
+        raise UnreadableSlideError(
+            "the file is empty", remedy="Fetch the file again from where it was scanned.", slide=uri
+        )
+    with _opened(file, uri) as stream:
         if stream.read(4) not in _MAGICS:
             return
-    size = file.stat().st_size
     try:
         with tifffile.TiffFile(file) as tiff:
             first = tiff.pages[0]
@@ -46,6 +57,17 @@ def check_structure(path: str, uri: str) -> None:
         raise DamagedSlideError(
             f"its TIFF directory cannot be read ({type(exc).__name__}: {exc})",
             remedy="Fetch the file again from where it was scanned.",
+            slide=uri,
+        ) from exc
+
+
+def _opened(file: Path, uri: str) -> BinaryIO:
+    try:
+        return file.open("rb")
+    except OSError as exc:
+        raise UnreadableSlideError(
+            f"the file cannot be read: {exc.strerror}",
+            remedy="Check the path and its permissions.",
             slide=uri,
         ) from exc
 

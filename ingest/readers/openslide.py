@@ -41,9 +41,10 @@ class OpenSlideReader:
         self.version = f"{openslide.__version__}/{openslide.__library_version__}"
         self._lock = threading.Lock()
         self._copy = LocalCopy(uri)
-        self._path = self._copy.path
+        #: Where the file lies on this machine while the slide is open.
+        self.local_path = self._copy.path
         try:
-            check_structure(self._path, uri)
+            check_structure(self.local_path, uri)
             self._handle = self._open()
             self._dimensions = tuple(self._handle.dimensions)
             self._level_dimensions = tuple((int(w), int(h)) for w, h in self._handle.level_dimensions)
@@ -55,9 +56,9 @@ class OpenSlideReader:
 
     def _open(self) -> openslide.OpenSlide:
         try:
-            return openslide.OpenSlide(self._path)
+            return openslide.OpenSlide(self.local_path)
         except openslide.OpenSlideUnsupportedFormatError as exc:
-            raise _unsupported(self._path, self.uri) from exc
+            raise _unsupported(self.local_path, self.uri) from exc
         except openslide.OpenSlideError as exc:
             raise UnreadableSlideError(
                 f"OpenSlide cannot open it: {exc}",
