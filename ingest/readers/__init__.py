@@ -27,5 +27,5 @@ def open_slide(uri: str, *, reader: str = "auto") -> "SlideReader":
         raise errors.UsageError(
             f"there is no reader {reader!r}", remedy=f"Choose auto or one of {', '.join(READERS)}."
         )
-    opener: "Callable[[str], SlideReader]" = import_module(READERS[name]).open
+    opener: Callable[[str], SlideReader] = import_module(READERS[name]).open
     return opener(uri)
