@@ -12,9 +12,9 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,6 @@ from slidelake.errors import (
     EncodingFailedError,
     GridMismatchError,
     NotFiniteError,
-    SlidelakeError,
     SourceChangedError,
 )
 from slidelake.ingest.grid import GridPlan, plan_grid
@@ -231,8 +230,8 @@ def _encode_all(
     say: Say | None,
 ) -> None:
     allowed = int(MAX_INVALID_SHARE * len(places.coords))
-    with _writer_thread(bag, clock) as write:
-        for pixels, valid in _decoded(reader, places, options, clock):
+    with closing(_decoded(reader, places, options, clock)) as batches, _writer_thread(bag, clock) as write:
+        for pixels, valid in batches:
             clock.invalid += int(np.count_nonzero(~valid))
             if clock.invalid > allowed:
                 raise DamagedSlideError(
@@ -267,7 +266,7 @@ def _encode_all(
 
 def _decoded(
     reader: "SlideReader", places: _Places, options: "WorkerOptions", clock: _Clock
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
+) -> Generator[tuple[NDArray[np.uint8], NDArray[np.bool_]], None, None]:
     """Batches of (B, px, px, 3) pixels and (B,) flags, in row order, decoded ahead by threads."""
     px = options.grid.patch_px
     measured = places.columns.get("blur")
@@ -311,7 +310,7 @@ def _writer_thread(
 ) -> Iterator[Callable[[NDArray[np.float32], NDArray[np.bool_]], None]]:
     """A function that hands rows to a thread which writes them; what fails there is raised here."""
     rows: queue.Queue[tuple[NDArray[np.float32], NDArray[np.bool_]] | None] = queue.Queue(_WAITING)
-    failed: list[SlidelakeError | OSError] = []
+    failed: list[Exception] = []
 
     def work() -> None:
         while (item := rows.get()) is not None:
@@ -320,7 +319,7 @@ def _writer_thread(
             start = time.perf_counter()
             try:
                 bag.write(*item)
-            except (SlidelakeError, OSError) as exc:
+            except Exception as exc:  # noqa: BLE001 - whatever it is, it is raised on the other side
                 failed.append(exc)
             clock.write += time.perf_counter() - start
 

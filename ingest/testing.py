@@ -42,6 +42,9 @@ def smooth_picture(width: int = WIDTH, height: int = HEIGHT) -> NDArray[np.uint8
 class SlideReaderTests(ABC):
     """Sizes, places, edges, threads, damage and closing."""
 
+    #: Largest difference at the slide's very edge, where a JPEG's colours run into its padding.
+    edge_loss = LOSS
+
     @abstractmethod
     def open(self, uri: str) -> SlideReader:
         """Open with the reader under test."""
@@ -80,7 +83,9 @@ class SlideReaderTests(ABC):
         assert region.shape == (height, width, 3)
         assert region.dtype == np.uint8
         expected = smooth_picture()[y : y + height, x : x + width].astype(int)
-        assert np.abs(region - expected).max() <= LOSS
+        difference = np.abs(region - expected)
+        assert difference.max() <= self.edge_loss
+        assert difference[:-2, :-2].max() <= LOSS
 
     def test_places_on_a_coarser_level_are_level_0_places(self, path: Path) -> None:
         with self.open(str(path)) as slide:
@@ -115,7 +120,7 @@ class SlideReaderTests(ABC):
             (-1, -1, picture[-1, -1]),
             (0, -1, picture[0, -1]),
         ):
-            assert np.abs(thumbnail[row, column] - corner.astype(int)).max() <= LOSS + 160 / width * 2
+            assert np.abs(thumbnail[row, column] - corner.astype(int)).max() <= self.edge_loss + 320 / width
 
     def test_threads_read_what_one_reads(self, path: Path) -> None:
         places = [(x, y) for y in range(0, 600, 50) for x in range(0, 1000, 100)]

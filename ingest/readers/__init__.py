@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from slidelake.errors import UsageError
-from slidelake.ingest.slide import SlideReader
+from slidelake import errors
+
+if TYPE_CHECKING:
+    from slidelake.ingest.slide import SlideReader
 
 __all__ = ["READERS", "open_slide"]
 
@@ -14,14 +17,14 @@ READERS = {
 }
 
 
-def open_slide(uri: str, *, reader: str = "auto") -> SlideReader:
+def open_slide(uri: str, *, reader: str = "auto") -> "SlideReader":
     """Open a slide by path or fsspec URL; `reader` names one of READERS, or "auto".
 
     Raises UnreadableSlideError, UnsupportedSlideError, FluorescenceError, DamagedSlideError (truncated files).
     """
     name = next(iter(READERS)) if reader == "auto" else reader
     if name not in READERS:
-        raise UsageError(
+        raise errors.UsageError(
             f"there is no reader {reader!r}", remedy=f"Choose auto or one of {', '.join(READERS)}."
         )
     opener: Callable[[str], SlideReader] = import_module(READERS[name]).open

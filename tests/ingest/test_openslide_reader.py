@@ -16,6 +16,8 @@ from tests.ingest.slides import tissue, tissue_slide, write_slide
 
 
 class TestOpenSlideReader(SlideReaderTests):
+    edge_loss = 30
+
     def open(self, uri: str) -> SlideReader:
         return openslide.open(uri)
 
@@ -28,6 +30,8 @@ class TestOpenSlideReader(SlideReaderTests):
 
 
 class TestOpenSlideReaderWithoutLoss(TestOpenSlideReader):
+    edge_loss = 0
+
     def write(self, path, picture, *, mpp, levels):
         return write_slide(path, picture, mpp=mpp, levels=levels, compression="deflate")
 
