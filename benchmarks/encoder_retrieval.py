@@ -34,7 +34,7 @@ from benchmarks.patch_sets import (
     shifts_inside,
 )
 from slidelake.encoders import PatchEncoder, create_encoder
-from slidelake.index.evaluate import (
+from slidelake.index import (
     RetrievalScores,
     bootstrap_difference,
     bootstrap_mean,

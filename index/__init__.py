@@ -6,7 +6,14 @@ from slidelake.index.filters import Condition, Filter, parse_where
 from slidelake.index.hits import Hit, Hits, Query
 
 if TYPE_CHECKING:
-    from slidelake.index.evaluate import phash64, retrieval_scores
+    from slidelake.index.evaluate import (
+        RetrievalScores,
+        bootstrap_difference,
+        bootstrap_mean,
+        phash64,
+        random_scores,
+        retrieval_scores,
+    )
     from slidelake.index.slide_index import SlideIndex
     from slidelake.index.sync import SyncReport
 
@@ -16,17 +23,25 @@ __all__ = [
     "Hit",
     "Hits",
     "Query",
+    "RetrievalScores",
     "SlideIndex",
     "SyncReport",
+    "bootstrap_difference",
+    "bootstrap_mean",
     "parse_where",
     "phash64",
+    "random_scores",
     "retrieval_scores",
 ]
 
 _LAZY = {
+    "RetrievalScores": "slidelake.index.evaluate",
     "SlideIndex": "slidelake.index.slide_index",
     "SyncReport": "slidelake.index.sync",
+    "bootstrap_difference": "slidelake.index.evaluate",
+    "bootstrap_mean": "slidelake.index.evaluate",
     "phash64": "slidelake.index.evaluate",
+    "random_scores": "slidelake.index.evaluate",
     "retrieval_scores": "slidelake.index.evaluate",
 }
 
