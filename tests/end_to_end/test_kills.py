@@ -114,3 +114,17 @@ def test_killed_worker(slides: Path, tmp_path: Path) -> None:
     assert process.wait(PATIENCE) == 0, "the run does not outlive its worker"
     assert _call(*again)["exit_code"] == 0
     _check_whole(store, 4)
+
+
+def test_interrupted_run_ends_with_130_and_goes_on_later(slides: Path, tmp_path: Path) -> None:
+    store = tmp_path / "lake"
+    again = ("ingest", "--manifest", slides / "manifest.csv", "--store", store)
+    process = _start(*again)
+    _wait_for_first_bag(store, process)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(PATIENCE) == 130
+    # What was being made is gone, what was committed stands, and the run is on record.
+    assert _call("verify", "--deep", "--store", store)["problems"] == []
+    assert len(slidelake.open(store, create=False).store.runs()) == 1
+    assert _call(*again)["exit_code"] == 0
+    _check_whole(store, 4)
