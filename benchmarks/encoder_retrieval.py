@@ -8,7 +8,7 @@ patient are left out for all encoders alike.
 AP@5 = (1 / min(5, R)) · Σ over the first five of (hit is relevant) · precision@i, R = relevant candidates.
 
 `_shifted`: the queries as eight other laboratories would have them, at the ends of the range (haematoxylin and
-eosin ± 30 %, hue ± 8 degrees), the mean of the eight (--quick, atlas: each query in one of the eight, in turn).
+eosin ± 30 %, hue ± 8 degrees), the mean of the eight (--quick, atlas and idc: each query in one of the eight, in turn).
 `_shifted_inside`: the same with shifts drawn evenly within the range, each query its own; milder.
 Intervals: paired bootstrap over queries, 95 %.
 
@@ -85,7 +85,7 @@ def _measure(
 ) -> None:
     hashes = np.array([phash64(image) for image in patches.images], np.uint64)
     rows = {name: _encode(encoder, patches.images) for name, encoder in encoders.items()}
-    for asked in _ways(patches.images, in_turn=quick and patches.name == "atlas"):
+    for asked in _ways(patches.images, in_turn=quick and patches.name in ("atlas", "idc")):
         average: dict[str, npt.NDArray[np.float64]] = {}
         precision: dict[str, npt.NDArray[np.float64]] = {}
         for name, encoder in encoders.items():

@@ -7,13 +7,13 @@ data. Writes encoders/texture_constants.py; other constants mean another `VERSIO
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from benchmarks.patch_sets import atlas_patches, shared_data, shift_all, shifts_inside
-from slidelake.encoders.texture_describe import RAW_DIM, describe
-from slidelake.encoders.texture_scaling import learn
+from slidelake.encoders import create_encoder
 
 _SLIDES = ("cmu-1-small-region.svs", "tcga-cr-7395-01a-01-ts1.svs")
 _OUT = Path(__file__).resolve().parents[1] / "encoders" / "texture_constants.py"
@@ -30,9 +30,10 @@ def main() -> None:
     images = [atlas[i] for i in generator.permutation(len(atlas))[:250]]
     images += [real[i] for i in generator.permutation(len(real))[:250]]
     images += [atlas[i][:64, :64] for i in generator.permutation(len(atlas))[:100]]
-    plain = _raw(images)
-    shifted = [_raw(shift_all(images, shifts_inside(len(images), seed))) for seed in (11, 12)]
-    tables = dict(zip(("CENTRE", "INVERSE_SPREAD", "STEADINESS"), learn(plain, shifted), strict=True))
+    encoder: Any = create_encoder("stain-texture")
+    plain = _measures(encoder, images)
+    shifted = [_measures(encoder, shift_all(images, shifts_inside(len(images), seed))) for seed in (11, 12)]
+    tables = encoder.learn(plain, shifted)
     _OUT.write_text(_module(tables), encoding="utf-8")
 
 
@@ -59,11 +60,9 @@ def _slide_patches() -> list[npt.NDArray[np.uint8]]:
     return patches
 
 
-def _raw(images: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float64]:
-    rows = np.zeros((len(images), RAW_DIM))
-    for image, row in zip(images, rows, strict=True):
-        describe(np.ascontiguousarray(image), row)
-    return rows
+def _measures(encoder: Any, images: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float64]:
+    # One at a time: they are of several sizes.
+    return np.concatenate([encoder.measures(image[None]) for image in images])
 
 
 def _module(tables: dict[str, npt.NDArray[np.float64]]) -> str:

@@ -32,7 +32,7 @@ class StainTexture:
         name=_NAME,
         dim=_DIM,
         normalisation=f"stain-texture version {VERSION}",
-        pooling="statistics at 3 scales",
+        pooling="statistics at 4 scales",
         stain="Ruifrok-Johnston turned towards the patch, 95th percentile of tissue",
         licence="Apache-2.0",
         description=_DESCRIPTION,
@@ -45,27 +45,42 @@ class StainTexture:
 
     def encode(self, patches: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """(B, H, W, 3) uint8, sides of 32 px and more, to (B, D) float32; raises UsageError on anything else."""
-        check_patches(patches, encoder=_NAME)
+        raw = self.measures(patches)
         # Here, not above: numba takes a second to import, and the registry lists encoders without it.
-        from slidelake.encoders.texture_describe import describe
         from slidelake.encoders.texture_scaling import scaled_row
 
-        height, width = patches.shape[1:3]
-
         rows = np.empty((len(patches), _DIM), np.float32)
+        for row, measured in zip(rows, raw, strict=True):
+            row[:] = scaled_row(measured, *patches.shape[1:3])
+        return rows
+
+    def measures(self, patches: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+        """The raw measures (B, D) float64 before they are centred, scaled and weighed: what `learn` takes."""
+        check_patches(patches, encoder=_NAME)
+        from slidelake.encoders.texture_describe import describe
+
+        raw = np.zeros((len(patches), _DIM))
 
         def fill(number: int) -> None:
-            raw = np.zeros(_DIM)
-            describe(np.ascontiguousarray(patches[number]), raw)
-            rows[number] = scaled_row(raw, height, width)
+            describe(np.ascontiguousarray(patches[number]), raw[number])
 
         if self.threads == 1 or len(patches) < 2:
             for number in range(len(patches)):
                 fill(number)
         else:
             with ThreadPoolExecutor(self.threads) as pool:
+                # list: an error in a thread is raised here, not lost.
                 list(pool.map(fill, range(len(patches))))
-        return rows
+        return raw
+
+    @staticmethod
+    def learn(
+        plain: npt.NDArray[np.float64], shifted: list[npt.NDArray[np.float64]]
+    ) -> dict[str, npt.NDArray[np.float64]]:
+        """The tables of texture_constants.py from the measures of patches and of the same in other stains."""
+        from slidelake.encoders.texture_scaling import learn
+
+        return dict(zip(("CENTRE", "INVERSE_SPREAD", "STEADINESS"), learn(plain, shifted), strict=True))
 
 
 @register(_NAME, dim=_DIM, licence="Apache-2.0", description=_DESCRIPTION)

@@ -139,10 +139,11 @@ def correlation(plane: Plane, lags: npt.NDArray[np.int64], out: Row) -> None:
         lag = min(lags[number], height // 2, width // 2)
         across = np.int64(0)
         for y in range(height):
-            row = centred[y]
+            # Two views: at row[x + lag] each index would be checked for being negative, one at a time.
+            row, other = centred[y, : width - lag], centred[y, lag:]
             part = np.int32(0)
             for x in range(width - lag):
-                part += np.int32(row[x]) * np.int32(row[x + lag])
+                part += np.int32(row[x]) * np.int32(other[x])
             across += part
         down = np.int64(0)
         for y in range(height - lag):
