@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slidelake.errors import NoTissueError
+from slidelake.errors import FluorescenceError, NoTissueError
 from slidelake.ingest.grid import GridPlan
 from slidelake.ingest.mpp import Mpp
 from slidelake.ingest.tissue import (
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Overview", "lay_grid", "make_overview"]
 
+#: Glass is bright: a picture of which more than this share is darker than this in all channels shows none.
+_DARK, _MOSTLY = 40, 0.6
 #: Properties of a file that say something about the scan and nothing about the patient.
 _KEPT = ("openslide.vendor", "openslide.objective-power", "openslide.mpp-x", "openslide.mpp-y")
 
@@ -42,6 +44,12 @@ def make_overview(reader: "SlideReader", mpp: Mpp, task: "SlideTask") -> Overvie
     width, height = reader.dimensions
     longest = round(min(THUMBNAIL_LONGEST, max(width * mpp.x, height * mpp.y) / THUMBNAIL_MPP))
     thumbnail = reader.thumbnail(max(longest, 32))
+    if float(np.mean(thumbnail.max(axis=2) < _DARK)) > _MOSTLY:
+        raise FluorescenceError(
+            "it shines on black, as fluorescence does, and is not a brightfield slide",
+            remedy="Leave it out: the encoders here are made for brightfield RGB.",
+            slide=task.slide_id,
+        )
     mask = find_tissue(thumbnail, mpp=mpp.x * width / thumbnail.shape[1], slide_size=(width, height))
     return Overview(
         thumbnail,

@@ -104,7 +104,8 @@ def _make(
 ) -> SlideOutcome:
     began = time.monotonic()
     clock = _Clock()
-    if store.commit(task.slide_id, "bag", _grid_id(store, options), options.encoder_id) is not None:
+    bag_there = store.commit(task.slide_id, "bag", _grid_id(store, options), options.encoder_id)
+    if bag_there is not None and bag_there.epoch != task.replaces:
         # Since the run began: between then and now lie all the slides before this one.
         raise AlreadyCommittedError("another run made this bag meanwhile", slide=task.slide_id)
     source = stat_source(task.uri)
@@ -151,8 +152,12 @@ def _make(
             dtype=options.dtype,
             attributes=attributes,
             coords=places.coords,
+            replaces=task.replaces,
         ) as bag:
             _encode_all(reader, places, options, encoder, bag, clock, task, say)
+            if task.replaces:
+                # As late as can be: what is wrong with the new file must not cost the old one's data.
+                store.close_epoch(task.slide_id, task.replaces)
             if places.overview is not None:
                 store.put_overview(
                     task.slide_id,
@@ -195,7 +200,8 @@ def _places(
         mpp=mpp,
         slide=task.slide_id,
     )
-    if store.commit(task.slide_id, "grid", grid_id) is not None:
+    there = store.commit(task.slide_id, "grid", grid_id)
+    if there is not None and there.epoch != task.replaces:
         grid = store.grid(task.slide_id, grid_id)
         if not _same_plan(grid.attributes, plan.attributes()):
             raise SourceChangedError(

@@ -16,6 +16,7 @@ from slidelake._version import __version__
 from slidelake.errors import AlreadyCommittedError, SlideError, StoreError, UsageError
 from slidelake.ingest.grid import GridSpec
 from slidelake.ingest.manifest import ManifestRow, read_manifest
+from slidelake.ingest.mpp import LIMITS
 from slidelake.ingest.naming import Namer, PatientRule
 from slidelake.ingest.pipeline import make_slide
 from slidelake.ingest.readers import READERS
@@ -73,6 +74,10 @@ def ingest(
     _check_number("--workers", workers, least=0)
     _check_number("--threads", 1 if threads is None else threads, least=1)
     _check_number("--batch-size", batch_size, least=1)
+    if assume_mpp is not None and not LIMITS[0] <= assume_mpp <= LIMITS[1]:
+        raise UsageError(
+            f"--assume-mpp cannot be {assume_mpp}", remedy=f"Give µm per pixel, {LIMITS[0]} to {LIMITS[1]}."
+        )
     grid = grid or GridSpec()
     order = EncoderOrder(encoder, weights, device, dict(encoder_options or {}))
     own_encoder = create_encoder(encoder, weights=weights, device=device, **order.options)
@@ -126,16 +131,16 @@ def ingest(
                     grid_id,
                     options.encoder_id,
                     on_changed=on_changed,
-                    dry_run=dry_run,
+                    assume_mpp=assume_mpp,
                     held=held,
                 )
             except SlideError as error:
                 run.quarantine(SlideTask(slide_id, row.uri, "", "", key), error)
                 continue
-            if there is not None:
-                run.add(there)
+            if isinstance(there, SlideTask):
+                tasks.append(there)
             else:
-                tasks.append(task)
+                run.add(there)
         run.report.notes += patients.notes()
         if dry_run:
             for task in tasks:

@@ -19,6 +19,8 @@ class SlideTask:
     quarantine_key: str
     mpp: float | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    #: The epoch that this slide replaces, because its source changed; 0 where it is new.
+    replaces: int = 0
 
 
 @dataclass(frozen=True)

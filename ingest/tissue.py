@@ -73,7 +73,7 @@ def find_tissue(thumbnail: NDArray[np.uint8], *, mpp: float, slide_size: tuple[i
     padded = cv2.copyMakeBorder(stained.astype(np.uint8), *(4 * (radius,)), cv2.BORDER_CONSTANT, value=0)
     closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, kernel)[radius:-radius, radius:-radius] > 0
     pixel = mpp * mpp
-    solid = ~_small_parts_removed(~closed, _HOLE_UM2 / pixel)
+    solid = ~_without_small_holes(~closed, _HOLE_UM2 / pixel)
     tissue = _small_parts_removed(solid, _SPECK_UM2 / pixel) & ~pen
     background = ~_dilate(stained, 1) & ~pen
     return TissueMask(tissue, pen, background, scale)
@@ -142,6 +142,15 @@ def _dilate(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
 
 def _square(radius: int) -> NDArray[np.uint8]:
     return np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
+
+
+def _without_small_holes(outside: NDArray[np.bool_], least: float) -> NDArray[np.bool_]:
+    """What is not tissue, without its parts of fewer than `least` pixels that tissue encloses: the glass beyond
+    the tissue reaches the picture's edge, however small it is."""
+    large = _small_parts_removed(outside, least)
+    _, labels = cv2.connectedComponents(outside.astype(np.uint8), connectivity=8)
+    border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    return large | (outside & np.isin(labels, np.unique(border)))
 
 
 def _small_parts_removed(mask: NDArray[np.bool_], least: float) -> NDArray[np.bool_]:

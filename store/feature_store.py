@@ -225,14 +225,16 @@ class FeatureStore:
         dtype: str = "float16",
         attributes: Mapping[str, Any] | None = None,
         coords: NDArray[Any] | None = None,
+        replaces: int = 0,
     ) -> BagWriter:
         """A writer for (N, dim) features on a grid, the next generation where a bag is there.
 
         `coords` (N, 2) are those of a grid that will be committed before this bag is (its columns may come from
-        the very pixels that are encoded). Raises GridMismatchError where there are none and the grid is not
+        the very pixels that are encoded). `replaces` is an epoch that will be closed before this bag is committed:
+        the bag belongs to the next one. Raises GridMismatchError where there are no coords and the grid is not
         committed.
         """
-        state = self._state_to_write(slide_id)
+        state = SlideState(slide_id, replaces + 1) if replaces else self._state_to_write(slide_id)
         grid = latest_commit(self.objects, state, Subject("grid", grid_id))
         if grid is not None:
             there = Grid(self.objects, grid)
@@ -301,11 +303,12 @@ class FeatureStore:
                 attributes=attributes or {}, provenance=provenance, grid_checksum=bag.grid_checksum
             )
 
-    def close_epoch(self, slide_id: str) -> None:
-        """Ends the slide's open epoch: all in it is dead, what a late writer adds too. The next commit opens
-        the next epoch. Nothing happens where nothing is committed."""
+    def close_epoch(self, slide_id: str, epoch: int | None = None) -> None:
+        """Ends an epoch of the slide, the open one by default: all in it is dead, what a late writer adds too.
+        The next commit opens the next epoch. Nothing happens where nothing is committed in the open one, or the
+        epoch is not the open one any more."""
         state = self.state(slide_id)
-        if not state.keys:
+        if not state.keys or epoch not in (None, state.epoch):
             return
         body = {"format": FORMAT, "closed": datetime.now(UTC).isoformat(timespec="microseconds")}
         self.objects.put_if_absent(closed_key(state.slide_id, state.epoch), json.dumps(body).encode())

@@ -6,6 +6,7 @@ Here a damaged region costs itself only: a fresh handle takes over.
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,6 +18,7 @@ from PIL import Image
 
 from slidelake.errors import DamagedSlideError, SlideError, UnreadableSlideError, UnsupportedSlideError
 from slidelake.ingest.local_copy import LocalCopy
+from slidelake.ingest.readers.tile_table import TileTable
 from slidelake.ingest.structure import check_structure
 
 __all__ = ["OpenSlideReader", "open"]
@@ -24,6 +26,10 @@ __all__ = ["OpenSlideReader", "open"]
 _WHITE = 255
 #: Regions larger than this are read in strips (pixels): OpenSlide returns 4 bytes a pixel.
 _STRIP_PIXELS = 16_000_000
+#: Side of the blocks that are tried one by one where a strip cannot be decoded (pixels).
+_BLOCK = 512
+#: A region of which more than this lies on missing tiles was not scanned, or not written.
+MISSING_SHARE = 0.5
 
 
 def open(uri: str) -> "OpenSlideReader":
@@ -45,6 +51,7 @@ class OpenSlideReader:
         self.local_path = self._copy.path
         try:
             check_structure(self.local_path, uri)
+            self._tiles = TileTable(self.local_path)
             self._handle = self._open()
             self._dimensions = tuple(self._handle.dimensions)
             self._level_dimensions = tuple((int(w), int(h)) for w, h in self._handle.level_dimensions)
@@ -90,6 +97,19 @@ class OpenSlideReader:
         return self._properties
 
     def read_region(self, x: int, y: int, level: int, width: int, height: int) -> NDArray[np.uint8]:
+        downsample = self._level_downsamples[level]
+        missing = self._tiles.missing_share(
+            self._level_dimensions[level], x / downsample, y / downsample, width, height
+        )
+        if missing > MISSING_SHARE:
+            raise DamagedSlideError(
+                f"{missing:.0%} of the region at {x}, {y} (level {level}) lies on tiles that were never written",
+                remedy="Fetch the file again from where it was scanned.",
+                slide=self.uri,
+            )
+        return self._read(x, y, level, width, height)
+
+    def _read(self, x: int, y: int, level: int, width: int, height: int) -> NDArray[np.uint8]:
         handle = self._handle
         try:
             return _on_white(handle.read_region((x, y), level, (width, height)))
@@ -140,11 +160,26 @@ class OpenSlideReader:
             last = min(first + rows, out_height)
             top = int(np.floor(first * sy))
             bottom = min(level_height, int(np.ceil(last * sy)))
-            strip = self.read_region(0, round(top * downsample), level, level_width, bottom - top)
+            strip = self._read_or_white(round(top * downsample), level, level_width, bottom - top)
             picture[first:last] = area_average(
                 strip, 0.0, first * sy - top, sx, sy, (last - first, out_width)
             )
         return picture
+
+    def _read_or_white(self, y: int, level: int, width: int, height: int) -> NDArray[np.uint8]:
+        """A strip for the thumbnail: what cannot be decoded is white there, and found again patch by patch."""
+        try:
+            return self._read(0, y, level, width, height)
+        except DamagedSlideError:
+            strip = np.full((height, width, 3), _WHITE, np.uint8)
+        downsample = self._level_downsamples[level]
+        for top in range(0, height, _BLOCK):
+            for left in range(0, width, _BLOCK):
+                part = strip[top : top + _BLOCK, left : left + _BLOCK]
+                place = (round(left * downsample), y + round(top * downsample))
+                with suppress(DamagedSlideError):
+                    part[:] = self._read(*place, level, part.shape[1], part.shape[0])
+        return strip
 
     def close(self) -> None:
         self._handle.close()

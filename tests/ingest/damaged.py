@@ -122,9 +122,11 @@ def many_bad_tiles(folder: Path) -> Path:
     return destroy_tiles(path, [7, 13])
 
 
-def bad_overview(folder: Path) -> Path:
-    """A slide of one level, with a tile that cannot be decoded: there is no picture of it to find tissue on."""
-    return destroy_tiles(write_slide(folder / "flat.tif", twenty_patches()), [6])
+def never_written_tiles(folder: Path) -> Path:
+    """A slide of which a third of the level-0 tiles have no bytes: they read white, without an error."""
+    path = tissue_slide(folder / "gaps.tif", levels=(4,))
+    lengths = [length for _, length in tiles_of(path)]
+    return set_tag(path, "TileByteCounts", [0 if i % 3 == 0 else length for i, length in enumerate(lengths)])
 
 
 def link_to_nothing(folder: Path) -> Path:
@@ -161,7 +163,7 @@ BAD: list[tuple[Maker, str, str]] = [
     (fluorescence, "fluorescence", "multi-channel"),
     (blank, "no-tissue", "no cell of the grid"),
     (many_bad_tiles, "damaged-pixels", "5% of its 20 patches"),
-    (bad_overview, "damaged-pixels", "cannot be decoded"),
+    (never_written_tiles, "damaged-pixels", "cannot be read"),
     (link_to_nothing, "unreadable", "no such file"),
     (link_to_itself, "unreadable", ""),
     (not_there, "unreadable", "no such file"),

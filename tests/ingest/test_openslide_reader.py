@@ -7,7 +7,7 @@ import numpy as np
 import psutil
 import pytest
 
-from slidelake.errors import UsageError
+from slidelake.errors import DamagedSlideError, UsageError
 from slidelake.ingest import SlideReader, open_slide
 from slidelake.ingest.readers import READERS, openslide
 from slidelake.ingest.testing import SlideReaderTests
@@ -74,5 +74,10 @@ def test_what_was_not_scanned_is_white(tmp_path):
     lengths = [length for _, length in tiles_of(path)]
     set_tag(path, "TileByteCounts", [0, *lengths[1:]])
     with open_slide(str(path)) as slide:
-        assert (slide.read_region(0, 0, 0, 256, 256) == 255).all()
+        # A patch at the border of what was scanned is white where nothing was.
+        assert (slide.read_region(156, 0, 0, 256, 256)[:, :100] == 255).all()
         assert (slide.read_region(256, 0, 0, 256, 256) < 250).any()
+        assert (slide.thumbnail(1024)[:256, :256] == 255).all()
+        # One that lies on it mostly was never written: white would pass for glass.
+        with pytest.raises(DamagedSlideError, match="never written"):
+            slide.read_region(100, 0, 0, 256, 256)

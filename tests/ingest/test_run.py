@@ -14,7 +14,8 @@ from slidelake.ingest import GridSpec, ingest, pipeline, provenance
 from slidelake.ingest import overview as overview_module
 from slidelake.ingest.readers.openslide import OpenSlideReader
 from slidelake.store import FeatureStore, verify
-from tests.ingest.slides import PATCHES, checksums, tissue, tissue_slide, write_slide
+from tests.ingest.damaged import destroy_tiles
+from tests.ingest.slides import PATCHES, checksums, tissue, tissue_slide, twenty_patches, write_slide
 
 ENCODER = "colour-histogram"
 
@@ -164,11 +165,67 @@ def test_a_changed_source_is_refused_or_made_anew(store, folder):
     assert verify(store, deep=True).ok
 
 
-def test_a_touched_source_counts_as_changed_for_a_second_encoder_too(store, folder):
+def test_a_touched_source_with_the_same_bytes_is_the_same(store, folder):
     ingest(store, [str(folder)], encoder=ENCODER)
     os.utime(folder / "a.tif", (1, 1))
+    assert ingest(store, [str(folder)], encoder=ENCODER).counts == {"already": 3}
+
+
+def test_a_changed_source_counts_for_a_second_encoder_too(store, folder):
+    ingest(store, [str(folder)], encoder=ENCODER)
+    tissue_slide(folder / "a.tif", seed=78)
     report = ingest(store, [str(folder)], encoder="tests.ingest.encoders:plain")
     assert states(report) == {"a.tif": "source-changed", "b.tif": "made", "c.tif": "made"}
+
+
+def test_a_bad_new_file_does_not_cost_what_the_old_one_gave(store, folder):
+    ingest(store, [str(folder)], encoder=ENCODER)
+    before = checksums(store)
+    (folder / "b.tif").write_bytes(b"no slide any more")
+    report = ingest(store, [str(folder)], encoder=ENCODER, on_changed="again")
+    assert states(report)["b.tif"] == "unsupported-format"
+    assert checksums(store) == before
+    assert store.state("b").epoch == 1
+
+
+def test_another_mpp_asked_for_is_not_passed_over(store, tmp_path):
+    bare = tissue_slide(tmp_path / "bare.tif", mpp=None)
+    assert ingest(store, [str(bare)], encoder=ENCODER, assume_mpp=0.5).counts == {"made": 1}
+    assert ingest(store, [str(bare)], encoder=ENCODER, assume_mpp=0.5).counts == {"already": 1}
+    other = ingest(store, [str(bare)], encoder=ENCODER, assume_mpp=0.25, grid=GridSpec(mpp=0.5))
+    assert states(other) == {"bare.tif": "source-changed"}
+    assert "0.25" in other.outcomes[0].message
+    again = ingest(store, [str(bare)], encoder=ENCODER, assume_mpp=0.25, on_changed="again")
+    assert again.counts == {"made": 1}
+    assert store.state("bare").epoch == 2
+
+
+@pytest.mark.parametrize("mpp", [0.0, -1.0, float("nan"), 500.0])
+def test_an_assumed_mpp_that_cannot_be_is_refused_at_once(store, folder, mpp):
+    with pytest.raises(UsageError, match="assume-mpp"):
+        ingest(store, [str(folder)], encoder=ENCODER, assume_mpp=mpp)
+
+
+def test_one_bad_tile_of_a_slide_of_one_level_costs_its_patches_only(store, tmp_path):
+    path = destroy_tiles(write_slide(tmp_path / "flat.tif", twenty_patches()), [6])
+    report = ingest(store, [str(path)], encoder=ENCODER)
+    assert report.counts == {"made": 1}
+    (outcome,) = report.outcomes
+    valid = store.bag("flat").valid[:]
+    assert outcome.invalid == len(valid) - valid.sum() <= 1
+
+
+def test_a_small_blank_slide_holds_no_tissue(store, tmp_path):
+    blank = write_slide(tmp_path / "blank.tif", np.full((384, 512, 3), 243, np.uint8))
+    report = ingest(store, [str(blank)], encoder=ENCODER, grid=GridSpec(patch_px=64))
+    assert states(report) == {"blank.tif": "no-tissue"}
+
+
+def test_what_shines_on_black_is_fluorescence(store, tmp_path):
+    glow = np.zeros((1024, 1024, 3), np.uint8)
+    glow[300:500, 300:500, 1] = 200
+    report = ingest(store, [str(write_slide(tmp_path / "glow.tif", glow))], encoder=ENCODER)
+    assert states(report) == {"glow.tif": "fluorescence"}
 
 
 def test_a_moved_file_is_the_same_slide(store, folder, tmp_path):
