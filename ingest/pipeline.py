@@ -154,7 +154,10 @@ def _make(
             coords=places.coords,
             replaces=task.replaces,
         ) as bag:
-            _encode_all(reader, places, options, encoder, bag, clock, task, say)
+            try:
+                _encode_all(reader, places, options, encoder, bag, clock, task, say)
+            except NotFiniteError as exc:  # told by the writer, also after the last batch
+                raise EncodingFailedError(exc.problem, remedy=exc.remedy, slide=task.slide_id) from exc
             if task.replaces:
                 # As late as can be: what is wrong with the new file must not cost the old one's data.
                 store.close_epoch(task.slide_id, task.replaces)
@@ -262,10 +265,7 @@ def _encode_all(
                     remedy="Mend the encoder: one row of its spec's dim a patch.",
                     slide=task.slide_id,
                 )
-            try:
-                write(features, valid)
-            except NotFiniteError as exc:
-                raise EncodingFailedError(exc.problem, remedy=exc.remedy, slide=task.slide_id) from exc
+            write(features, valid)
             if say is not None:
                 say("patches", slide_id=task.slide_id, n=len(valid))
 

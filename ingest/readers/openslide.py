@@ -6,7 +6,6 @@ Here a damaged region costs itself only: a fresh handle takes over.
 
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,8 +25,8 @@ __all__ = ["OpenSlideReader", "open"]
 _WHITE = 255
 #: Regions larger than this are read in strips (pixels): OpenSlide returns 4 bytes a pixel.
 _STRIP_PIXELS = 16_000_000
-#: Side of the blocks that are tried one by one where a strip cannot be decoded (pixels).
-_BLOCK = 512
+#: A part that cannot be decoded is halved down to this side (pixels).
+_SMALLEST = 64
 #: A region of which more than this lies on missing tiles was not scanned, or not written.
 MISSING_SHARE = 0.5
 
@@ -160,26 +159,33 @@ class OpenSlideReader:
             last = min(first + rows, out_height)
             top = int(np.floor(first * sy))
             bottom = min(level_height, int(np.ceil(last * sy)))
-            strip = self._read_or_white(round(top * downsample), level, level_width, bottom - top)
+            strip = self._read_or_white(0, round(top * downsample), level, level_width, bottom - top)
             picture[first:last] = area_average(
                 strip, 0.0, first * sy - top, sx, sy, (last - first, out_width)
             )
         return picture
 
-    def _read_or_white(self, y: int, level: int, width: int, height: int) -> NDArray[np.uint8]:
-        """A strip for the thumbnail: what cannot be decoded is white there, and found again patch by patch."""
+    def _read_or_white(self, x: int, y: int, level: int, width: int, height: int) -> NDArray[np.uint8]:
+        """A part for the thumbnail: what cannot be decoded is white there, and found again patch by patch."""
         try:
-            return self._read(0, y, level, width, height)
+            return self._read(x, y, level, width, height)
         except DamagedSlideError:
-            strip = np.full((height, width, 3), _WHITE, np.uint8)
+            part = np.full((height, width, 3), _WHITE, np.uint8)
+        if max(width, height) <= _SMALLEST:
+            return part
+        # Halve it along its longer side: what is damaged is soon alone.
         downsample = self._level_downsamples[level]
-        for top in range(0, height, _BLOCK):
-            for left in range(0, width, _BLOCK):
-                part = strip[top : top + _BLOCK, left : left + _BLOCK]
-                place = (round(left * downsample), y + round(top * downsample))
-                with suppress(DamagedSlideError):
-                    part[:] = self._read(*place, level, part.shape[1], part.shape[0])
-        return strip
+        if width >= height:
+            half = width // 2
+            right = x + round(half * downsample)
+            part[:, :half] = self._read_or_white(x, y, level, half, height)
+            part[:, half:] = self._read_or_white(right, y, level, width - half, height)
+        else:
+            half = height // 2
+            below = y + round(half * downsample)
+            part[:half] = self._read_or_white(x, y, level, width, half)
+            part[half:] = self._read_or_white(x, below, level, width, height - half)
+        return part
 
     def close(self) -> None:
         self._handle.close()

@@ -15,6 +15,7 @@ from slidelake.ingest import overview as overview_module
 from slidelake.ingest.readers.openslide import OpenSlideReader
 from slidelake.store import FeatureStore, verify
 from tests.ingest.damaged import destroy_tiles
+from tests.ingest.encoders import mark
 from tests.ingest.slides import PATCHES, checksums, tissue, tissue_slide, twenty_patches, write_slide
 
 ENCODER = "colour-histogram"
@@ -213,6 +214,22 @@ def test_one_bad_tile_of_a_slide_of_one_level_costs_its_patches_only(store, tmp_
     (outcome,) = report.outcomes
     valid = store.bag("flat").valid[:]
     assert outcome.invalid == len(valid) - valid.sum() <= 1
+
+
+def test_a_bad_tile_of_a_slide_of_one_level_hides_no_other_tissue(store, tmp_path):
+    whole = write_slide(tmp_path / "whole.tif", twenty_patches())
+    bad = destroy_tiles(write_slide(tmp_path / "bad.tif", twenty_patches()), [6])
+    report = ingest(store, [str(whole), str(bad)], encoder=ENCODER)
+    patches = {outcome.slide_id: outcome.patches for outcome in report.outcomes}
+    assert patches["whole"] - 1 <= patches["bad"] <= patches["whole"]
+
+
+def test_an_encoder_that_gives_nan_in_its_only_batch_costs_the_slide(store, folder):
+    slide = folder / "marked.tif"
+    write_slide(slide, mark(tissue(1024, 1024)))
+    report = ingest(store, [str(folder)], encoder="tests.ingest.encoders:nan_on_mark")
+    assert states(report)["marked.tif"] == "encoding-failed"
+    assert report.counts == {"made": 3, "quarantined": 1}
 
 
 def test_a_small_blank_slide_holds_no_tissue(store, tmp_path):
