@@ -75,8 +75,11 @@ def _plain(slides: Path, places: dict[str, list[tuple[int, int]]], pipe: Any) ->
 def _warm_up() -> None:
     # Compiled code is loaded once a process, not once a slide: it is not what is measured.
     from slidelake.encoders import create_encoder
+    from slidelake.ingest import area_average
 
-    create_encoder(ENCODER).encode(np.full((2, 256, 256, 3), 200, np.uint8))
+    white = np.full((2, 256, 256, 3), 200, np.uint8)
+    create_encoder(ENCODER).encode(white)
+    area_average(white[0], 0.0, 0.0, 2.5, 2.5, (100, 100))
 
 
 def _in_process(target: Any, *arguments: Any) -> dict[str, float]:
@@ -106,15 +109,14 @@ def _coords(slides: Path) -> dict[str, list[tuple[int, int]]]:
 
 
 def main() -> int:
-    from slidelake.ingest.synthetic import synthesise
+    from slidelake.ingest.synthetic import DEFAULT_SIZE, synthesise
 
     arguments = parse_arguments(__doc__)
     benchmark = Benchmark("ingest_small", quick=arguments.quick)
     with tempfile.TemporaryDirectory() as folder:
         slides = Path(folder)
-        synthesise(
-            slides, slides=2 if arguments.quick else 6, seed=3, **({"size": 2048} if arguments.quick else {})
-        )
+        quick = arguments.quick
+        synthesise(slides, slides=2 if quick else 6, seed=3, size=2048 if quick else DEFAULT_SIZE)
         places = _coords(slides)
         ours, plain = [], []
         for _ in range(3 if arguments.quick else 5):
