@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Any
 __all__ = ["Lake", "SearchResult", "examine", "open", "run_demo"]
 
 if TYPE_CHECKING:
-    from slidelake.services.doctor import examine
-
     from slidelake.services.demo import run_demo
+    from slidelake.services.doctor import examine
     from slidelake.services.lake import Lake, SearchResult, open
 
 _HOME = {

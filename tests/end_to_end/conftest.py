@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from slidelake.ingest.synthetic import synthesise
 from typer.testing import CliRunner, Result
 
+from slidelake.ingest.synthetic import synthesise
 from slidelake.services.cli.app import app
 from slidelake.services.lake import Lake
 from slidelake.services.lake import open as open_lake
