@@ -19,7 +19,7 @@ from slidelake.store import FeatureStore
 from tests.index.lakes import SPACE, make_lake
 
 
-def test_table_names_are_plain_and_never_shared() -> None:
+def test_table_names_are_plain_and_each_its_own() -> None:
     assert Collection(SPACE).table == "patches__256px-0.5mpp__toy.0123abcd"
     assert Collection(SPACE, "mean.4567cdef").table == "pooled__256px-0.5mpp__toy.0123abcd__mean.4567cdef"
     assert Collection("a__b/c").table != Collection("a/b__c").table
