@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 KEY := $(shell cat constraints.txt pyproject.toml | cksum | cut -d' ' -f1)
 STAMP := $(VENV)/.installed-$(KEY)
 SLIDES ?=
+# More for the demo, for example FLAGS='--assume-mpp 0.5 --workers 2'.
+FLAGS ?=
 # Two cores are the smallest machine we promise to be quick on; more are used where there are more.
 JOBS ?= auto
 
@@ -15,7 +17,7 @@ help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(STAMP) ## slides → store → index → similar patches, with pictures (SLIDES=folder for your own)
-	$(BIN)/slidelake demo $(if $(SLIDES),--slides "$(SLIDES)")
+	$(BIN)/slidelake demo $(if $(SLIDES),--slides "$(SLIDES)") $(FLAGS)
 
 test: $(STAMP) lint ## lint, types, import rules, tests
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal

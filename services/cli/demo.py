@@ -19,7 +19,9 @@ def register(app: typer.Typer) -> None:
         slides: Annotated[
             str | None, typer.Option(help="Your own slides (folder, glob, URL); else some are made.")
         ] = None,
-        out: Annotated[Path, typer.Option(help="Where everything goes.")] = Path(".demo"),
+        out: Annotated[
+            Path | None, typer.Option(help="Where everything goes; .demo, or .demo/yours with --slides.")
+        ] = None,
         seed: Annotated[int, typer.Option(min=0, help="Of the slides that are made.")] = 0,
         workers: Annotated[int, typer.Option(min=0, help="Ray actors; 0 works in this process.")] = 0,
         assume_mpp: Annotated[
@@ -29,8 +31,9 @@ def register(app: typer.Typer) -> None:
         """Slides → store → index → patches that look alike, across slides."""
         from slidelake.services.demo import run_demo
 
+        # A lake of one's own: made slides do not belong among real ones.
         result = run_demo(
-            out,
+            out or (Path(".demo") if slides is None else Path(".demo") / "yours"),
             slides=slides,
             seed=seed,
             workers=workers,
