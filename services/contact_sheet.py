@@ -46,7 +46,7 @@ def draw_contact_sheet(rows: Sequence[Row], store: "FeatureStore", space: str, p
     pen.text((MARGIN, MARGIN), "Patches that look alike, in slides of other patients", INK, font=big)
     known = any(row.classes for row in rows)
     legend = "query, then hits by cosine similarity" + (
-        "; green frame: same tissue class, orange: another or a mixed place" if known else ""
+        "; green frame: same tissue class, orange: another, grey: a place of several" if known else ""
     )
     pen.text((MARGIN, MARGIN + 28), legend, PALE, font=small)
     with Pixels(store, space) as pixels:
@@ -69,7 +69,7 @@ def draw_contact_sheet(rows: Sequence[Row], store: "FeatureStore", space: str, p
                 at = left + (place + 1) * (TILE + GAP) + GAP
                 x, y = int(hit.x or 0), int(hit.y or 0)
                 found = row.classes.get((hit.slide_id, x, y), "")
-                frame = PALE if not wanted else AGREES if found == wanted else DIFFERS
+                frame = AGREES if found and found == wanted else DIFFERS if found and wanted else PALE
                 _paste(sheet, pixels.patch(hit.slide_id, x, y).image, at, top, frame)
                 name = _fitted(f"{hit.score:.3f}  {hit.slide_id}", small, TILE)
                 pen.text((at, top + TILE + 3), name, INK, font=small)
