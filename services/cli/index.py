@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 import typer
 from rich.markup import escape
+from rich.table import Table
 
 from slidelake.services.cli.progress import WorkProgress
 from slidelake.services.cli.session import Session, command
@@ -39,5 +40,19 @@ def register(app: typer.Typer) -> None:
         """Say what the index holds and what it lacks."""
         state = session.lake().index.status()
         session.emit({"ok": True, **state})
-        for key, value in state.items():
-            session.say(f"{key}: {value}")
+        session.say(f"{state['url']}: {state['state']}")
+        table = Table()
+        for column in ("space", "slide embeddings by", "slides", "vectors", "search", "to be synced"):
+            table.add_column(column, overflow="fold")
+        for each in state["tables"]:
+            behind = each["missing"] + each["changed"] + each["gone"]
+            table.add_row(
+                escape(each["space"]),
+                escape(each["aggregator"]),
+                f"{each['slides']:,}",
+                f"{each['rows']:,}",
+                "approximate" if each["approximate"] else "exact",
+                str(behind) if behind else "",
+            )
+        if state["tables"]:
+            session.say(table)
