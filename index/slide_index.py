@@ -173,7 +173,8 @@ class SlideIndex:
         check_k(k)
         if exclude_same_patient:
             raise QueryError(
-                "an image file has no patient to leave out", remedy="Name the patient: exclude_patient=ID."
+                "an image file has no patient to leave out",
+                remedy="Name the patient: --exclude-patient ID (exclude_patient= in Python).",
             )
         full = self.store.resolve_space(space)
         patch_px, space_mpp = space_patch(self.store, full)

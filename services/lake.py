@@ -140,6 +140,7 @@ class Lake:
             "k": k,
             "where": wanted,
             "exclude_patient": exclude_patient,
+            "exclude_same_patient": exclude_same_patient,
             "exact": exact,
         }
         if image is not None:
@@ -151,7 +152,6 @@ class Lake:
             return SearchResult(self.index.search_image(source, mpp=mpp, **common), self.store)
         if slide is None:
             raise UsageError("a search needs a query", remedy="Pass slide= with at=, slide=, or image=.")
-        common["exclude_same_patient"] = exclude_same_patient
         if at is not None:
             return SearchResult(self.index.search_patch(slide, *at, **common), self.store)
         return SearchResult(self.index.search_slide(slide, aggregator=aggregator, **common), self.store)

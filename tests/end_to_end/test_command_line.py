@@ -176,6 +176,7 @@ def test_search_by_slide_ranks_slides(lake: Lake, filled: Path, run: Run) -> Non
         (("--slide", "{slide}", "--at", "{place}", "--where", "site='x' OR 1=1"), 4, ""),
         (("--slide", "{slide}", "--at", "999999,5"), 2, "{slide}"),
         (("--slide", "{slide}", "--at", "{place}", "--space", "uni2-h"), 2, "stain-texture"),
+        (("--image", "{picture}", "--exclude-same-patient"), 2, "--exclude-patient"),
         ((), 2, "--image FILE"),
     ],
 )
@@ -185,11 +186,13 @@ def test_bad_questions_are_answered_with_what_to_do(
     slide_id = lake.store.slide_ids()[0]
     x, y = lake.bag(slide_id).coords[:][0]
     (tmp_path / "text.png").write_text("not a picture")
+    Image.new("RGB", (256, 256), (200, 120, 160)).save(tmp_path / "picture.png")
     known = {
         "slide": slide_id,
         "place": f"{x},{y}",
         "text": tmp_path / "text.png",
         "missing": tmp_path / "missing.png",
+        "picture": tmp_path / "picture.png",
     }
     filledin = [argument.format(**known) for argument in arguments]
     result = run("search", *filledin, "--no-gallery", "--store", filled)
