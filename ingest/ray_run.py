@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 #: A slide that was being made when this many workers died is taken for the cause.
 DEATHS = 2
 #: After so many seconds without a result the driver looks whether there still is a cluster.
-_LOOK = 5.0
+_LOOK = 1.0
 
 Finished = Callable[[SlideTask, "SlideOutcome | SlideError"], None]
 
@@ -106,6 +106,8 @@ def _feed(
             while idle and waiting:
                 worker, task = idle.pop(), waiting.popleft()
                 running[worker.make.remote(task)] = (task, worker)
+            if progress:
+                progress("waiting")
             ready, _ = ray.wait(list(running), num_returns=1, timeout=_LOOK)
             if not ready:
                 _check_alive(ray)

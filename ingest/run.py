@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from slidelake._version import __version__
 from slidelake.errors import AlreadyCommittedError, SlideError, StoreError, UsageError
 from slidelake.ingest.grid import GridSpec
+from slidelake.ingest.interrupt import noted_interrupts
 from slidelake.ingest.manifest import ManifestRow, read_manifest
 from slidelake.ingest.mpp import LIMITS
 from slidelake.ingest.naming import Namer, PatientRule
@@ -115,7 +116,13 @@ def ingest(
         ),
     )
     run.start(len(rows))
-    with run:
+    with run, noted_interrupts() as check_interrupt:
+
+        def tell(event: str, **fields: Any) -> None:
+            check_interrupt()
+            if progress is not None:
+                progress(event, **fields)
+
         tasks: list[SlideTask] = []
         for row, slide_id in zip(rows, names, strict=True):
             key = quarantine_key(row.uri, {"grid": grid_id, "encoder": options.encoder_id})
@@ -150,9 +157,9 @@ def ingest(
             if workers > 0 and tasks:
                 from slidelake.ingest.ray_run import run_on_ray
 
-                run_on_ray(store, tasks, options, workers, run.finished, progress)
+                run_on_ray(store, tasks, options, workers, run.finished, tell)
             else:
-                _run_here(store, tasks, options, own_encoder, run, progress)
+                _run_here(store, tasks, options, own_encoder, run, tell)
     return run.report
 
 
@@ -255,9 +262,10 @@ def _run_here(
     options: WorkerOptions,
     encoder: "PatchEncoder",
     run: _Run,
-    progress: Progress,
+    progress: Callable[..., None],
 ) -> None:
     for task in tasks:
+        progress("next", slide_id=task.slide_id)
         run.finished(task, outcome_of(store, task, options, encoder, progress))
 
 

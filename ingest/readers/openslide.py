@@ -45,6 +45,8 @@ class OpenSlideReader:
         self.uri = uri
         self.version = f"{openslide.__version__}/{openslide.__library_version__}"
         self._lock = threading.Lock()
+        self._inside = 0
+        self._closed = False
         self._copy = LocalCopy(uri)
         #: Where the file lies on this machine while the slide is open.
         self.local_path = self._copy.path
@@ -109,6 +111,23 @@ class OpenSlideReader:
         return self._read(x, y, level, width, height)
 
     def _read(self, x: int, y: int, level: int, width: int, height: int) -> NDArray[np.uint8]:
+        with self._lock:
+            if self._closed:
+                raise UnreadableSlideError("the slide is closed", remedy="Open it again.", slide=self.uri)
+            self._inside += 1
+        try:
+            return self._read_open(x, y, level, width, height)
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            last = self._closed and self._inside == 0
+        if last:
+            self._release()
+
+    def _read_open(self, x: int, y: int, level: int, width: int, height: int) -> NDArray[np.uint8]:
         handle = self._handle
         try:
             return _on_white(handle.read_region((x, y), level, (width, height)))
@@ -188,6 +207,14 @@ class OpenSlideReader:
         return part
 
     def close(self) -> None:
+        # OpenSlide crashes where a handle is closed under a thread that reads: the last one out closes it.
+        with self._lock:
+            idle = not self._closed and self._inside == 0
+            self._closed = True
+        if idle:
+            self._release()
+
+    def _release(self) -> None:
         self._handle.close()
         self._copy.close()
 
