@@ -125,6 +125,7 @@ def ingest(
 
         tasks: list[SlideTask] = []
         for row, slide_id in zip(rows, names, strict=True):
+            check_interrupt()
             key = quarantine_key(row.uri, {"grid": grid_id, "encoder": options.encoder_id})
             if isinstance(slide_id, SlideError):
                 run.quarantine(SlideTask(row.slide_id, row.uri, "", "", key), slide_id)

@@ -19,6 +19,7 @@ from slidelake.errors import (
     UnreadableSlideError,
     UnsupportedSlideError,
 )
+from slidelake.ingest.tile_table import TileTable
 
 __all__ = ["check_structure"]
 
@@ -28,12 +29,16 @@ _MINISBLACK = 1
 SPARSE = 0.98
 
 
-def check_structure(path: str, uri: str) -> None:
-    """Pass what is no TIFF (another check opens it); raise UnreadableSlideError for an empty or closed file,
-    DamagedSlideError for a truncated one, FluorescenceError or UnsupportedSlideError for no brightfield RGB."""
+def check_structure(path: str, uri: str) -> TileTable:
+    """The tiles that a TIFF lacks; none for what is no TIFF, which another check opens.
+
+    Raises UnreadableSlideError for an empty or closed file, DamagedSlideError for a truncated one,
+    FluorescenceError or UnsupportedSlideError for no brightfield RGB.
+    """
     file = Path(path)
+    tiles = TileTable()
     if not file.is_file():
-        return
+        return tiles
     size = file.stat().st_size
     if size == 0:
         raise UnreadableSlideError(
@@ -41,17 +46,18 @@ def check_structure(path: str, uri: str) -> None:
         )
     with _opened(file, uri) as stream:
         if stream.read(4) not in _MAGICS:
-            return
+            return tiles
     try:
         with tifffile.TiffFile(file) as tiff:
             first = tiff.pages[0]
             if not isinstance(first, tifffile.TiffPage):
-                return
+                return tiles
             refused = _not_brightfield(tiff, first, uri)
             if refused is not None:
                 raise refused
             for page in tiff.pages:
                 _check_tiles(page.aspage(), size, uri)
+                tiles.add(page.aspage())
     except (tifffile.TiffFileError, ValueError, KeyError, IndexError, TypeError, struct.error) as exc:
         # tifffile raises whatever a broken directory makes it stumble over.
         raise DamagedSlideError(
@@ -59,6 +65,7 @@ def check_structure(path: str, uri: str) -> None:
             remedy="Fetch the file again from where it was scanned.",
             slide=uri,
         ) from exc
+    return tiles
 
 
 def _opened(file: Path, uri: str) -> BinaryIO:

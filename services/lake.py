@@ -172,7 +172,7 @@ class Lake:
             "patients": int(catalog["patient_id"].nunique()) if len(catalog) else 0,
             "spaces": [spaces[name] for name in sorted(spaces)],
             "quarantine": self.store.quarantine.read_all(),
-            "runs": len(self.store.runs()),
+            "runs": len(self.store.objects.list("runs")),
             "index": self.index.status(),
         }
 

@@ -17,7 +17,6 @@ from PIL import Image
 
 from slidelake.errors import DamagedSlideError, SlideError, UnreadableSlideError, UnsupportedSlideError
 from slidelake.ingest.local_copy import LocalCopy
-from slidelake.ingest.readers.tile_table import TileTable
 from slidelake.ingest.structure import check_structure
 
 __all__ = ["OpenSlideReader", "open"]
@@ -51,8 +50,7 @@ class OpenSlideReader:
         #: Where the file lies on this machine while the slide is open.
         self.local_path = self._copy.path
         try:
-            check_structure(self.local_path, uri)
-            self._tiles = TileTable(self.local_path)
+            self._tiles = check_structure(self.local_path, uri)
             self._handle = self._open()
             self._dimensions = tuple(self._handle.dimensions)
             self._level_dimensions = tuple((int(w), int(h)) for w, h in self._handle.level_dimensions)

@@ -5,7 +5,6 @@ missing tiles is.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import tifffile
@@ -25,18 +24,11 @@ class _Level:
 class TileTable:
     """The missing tiles of each pyramid level, by the level's size in pixels; empty for what is no tiled TIFF."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self) -> None:
         self._levels: dict[tuple[int, int], _Level] = {}
-        if not Path(path).is_file():
-            return
-        try:
-            with tifffile.TiffFile(path) as tiff:
-                for page in tiff.pages:
-                    self._add(page.aspage())
-        except tifffile.TiffFileError:
-            return  # not a TIFF: other formats have no such table
 
-    def _add(self, page: tifffile.TiffPage) -> None:
+    def add(self, page: tifffile.TiffPage) -> None:
+        """Take in one page of the file."""
         lengths = np.asarray(page.databytecounts, dtype=np.int64)
         if not page.is_tiled or not (lengths == 0).any():
             return
