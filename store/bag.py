@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from slidelake.errors import DamagedStoreError
+from slidelake.errors import DamagedStoreError, UsageError
+from slidelake.store.array_reader import ArrayReader
 from slidelake.store.commits import Commit
 from slidelake.store.objects import Objects
 
@@ -26,6 +27,7 @@ class _Committed:
         self.commit = commit
         self.slide_id = commit.slide_id
         self.path = objects.url_of(commit.attempt)
+        self._readers: dict[str, ArrayReader] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.slide_id!r}, {self.path!r})"
@@ -47,33 +49,23 @@ class _Committed:
         return self.commit.provenance
 
     def array(self, name: str) -> NDArray[Any]:
-        """One whole array; raises DamagedStoreError where it is not what the commit says."""
-        entry = self.commit.arrays[name]
-        with _damage(self):
-            found = self.group[name]
-            if not isinstance(found, zarr.Array):
-                raise KeyError(name)
-            if list(found.shape) != entry["shape"] or found.dtype.name != entry["dtype"]:
-                raise DamagedStoreError(
-                    f"{self.path}/{name} holds {found.shape} {found.dtype.name}, "
-                    f"its commit says {tuple(entry['shape'])} {entry['dtype']}",
-                    remedy="Run slidelake verify: it says what to do.",
-                    slide=self.slide_id,
-                )
-            # zarr reads a shard that is missing or empty as zeros, and says nothing.
-            if found.size and not self._has_data(f"{self.commit.attempt}/{name}/{_shard(found.ndim)}"):
-                raise DamagedStoreError(
-                    f"the data of {self.path}/{name} is gone",
-                    remedy="Run slidelake verify: it says what to do.",
-                    slide=self.slide_id,
-                )
-            return np.asarray(found[...])
+        """One whole array, in fresh memory; raises DamagedStoreError where it is not what the commit says."""
+        return self.reader(name).read()
 
-    def _has_data(self, key: str) -> bool:
-        try:
-            return self.objects.size(key) > 0
-        except FileNotFoundError:
-            return False
+    def reader(self, name: str) -> ArrayReader:
+        """What reads one array; its files are looked at once. Raises UsageError for a name that is not there."""
+        reader = self._readers.get(name)
+        if reader is None:
+            arrays = self.commit.arrays
+            if name not in arrays:
+                raise UsageError(
+                    f"{self.path} has no array {name!r}",
+                    remedy=f"Name one of {', '.join(sorted(arrays))}.",
+                    slide=self.slide_id,
+                )
+            folder = f"{self.commit.attempt}/{name}"
+            reader = self._readers[name] = ArrayReader(self.objects, folder, arrays[name], self.slide_id)
+        return reader
 
     def to_xarray(self) -> "xarray.Dataset":
         """The group as an xarray Dataset over dask arrays; nothing is read until computed."""
@@ -150,6 +142,34 @@ class Bag(_Committed):
         """(N,) uint8: 0 where the patch's pixels could not be read; leave those rows out."""
         return self.array("valid")
 
+    def read(self, name: str = "features", out: "NDArray[Any] | torch.Tensor | None" = None) -> NDArray[Any]:
+        """A whole array: in fresh memory, or into `out`; the result is then the view `out[:N]`.
+
+        `out` is a C-contiguous numpy array or CPU tensor (pinned or not) of the same dtype, with at least N rows.
+        To read bag after bag into one buffer costs no page faults. Raises UsageError for a buffer that does
+        not fit, DamagedStoreError where the array is not what the commit says.
+        """
+        return self.reader(name).read(out)
+
+    def rows(
+        self,
+        rows: ArrayLike,
+        name: str = "features",
+        out: "NDArray[Any] | torch.Tensor | None" = None,
+    ) -> NDArray[Any]:
+        """The chosen rows, in the order given (any, also repeated), without reading the rest where its files allow.
+
+        Fresh, or into `out` as in `read`. Raises UsageError for numbers below 0 or past the last row.
+        """
+        return self.reader(name).rows(rows, out)
+
+    def mapped(self, name: str = "features") -> NDArray[Any] | None:
+        """A read-only memory map of an array; None where there can be none (remote, compressed, written by others).
+
+        It holds a file handle until it is let go of.
+        """
+        return self.reader(name).mapped()
+
     def to_torch(self) -> "torch.Tensor":
         """The features as a (N, D) tensor that shares their memory."""
         import torch
@@ -174,10 +194,6 @@ class Pooled(_Committed):
     def lse(self) -> NDArray[np.float32] | None:
         """(K,) float32; None for aggregators without attention."""
         return self.array("lse") if "lse" in self.commit.arrays else None
-
-
-def _shard(ndim: int) -> str:
-    return "/".join(["c", *("0" for _ in range(ndim))])
 
 
 class _damage:  # noqa: N801 - reads as the statement it makes

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -20,6 +21,7 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNOREC
 _DOUBLE_SUFFIXES = (".ome.tif", ".ome.tiff")
 
 
+@lru_cache(maxsize=8192)  # each commit's key is checked part by part, the same few parts over and over
 def slug(text: str, limit: int = SLIDE_LIMIT) -> str:
     """`text` as a name that is safe as a folder on any file system and as part of a commit's key.
 

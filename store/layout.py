@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from slidelake.store.ids import require_slug
@@ -108,6 +109,7 @@ def states_of(keys: Iterable[str]) -> dict[str, SlideState]:
     return states
 
 
+@lru_cache(maxsize=8192)
 def commit_folder(slide_id: str) -> str:
     """`commits/<pp>/<slide_id>`, pp = first 2 hex digits of the id's sha256."""
     require_slug(slide_id, "slide_id")

@@ -4,10 +4,14 @@ Such a file is the rows end to end, zeros up to a whole chunk, then the index: a
 and it can be read straight into a buffer or mapped. STORE.md's measurements led to it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slidelake.errors import UsageError
 
@@ -49,29 +53,29 @@ class ArrayProfile:
     def rows(self) -> int:
         return self.shape[self.axis]
 
-    @property
+    @cached_property
     def chunk(self) -> tuple[int, ...]:
         """Shape of an inner chunk: whole but for the cut axis."""
         return tuple(chunk_rows(n) if axis == self.axis else max(1, n) for axis, n in enumerate(self.shape))
 
-    @property
+    @cached_property
     def chunks(self) -> int:
         """How many inner chunks the shard has."""
         return -(-self.rows // self.chunk[self.axis])
 
-    @property
+    @cached_property
     def numpy_dtype(self) -> np.dtype[Any]:
         """The stored dtype, little-endian."""
         return np.dtype(_NAMES[self.dtype])
 
-    @property
+    @cached_property
     def chunk_bytes(self) -> int:
-        return int(np.prod(self.chunk, dtype=np.int64)) * self.numpy_dtype.itemsize
+        return prod(self.chunk) * self.numpy_dtype.itemsize
 
-    @property
+    @cached_property
     def row_bytes(self) -> int:
         """Bytes of one row along the first axis."""
-        return int(np.prod(self.shape[1:], dtype=np.int64)) * self.numpy_dtype.itemsize
+        return prod(self.shape[1:]) * self.numpy_dtype.itemsize
 
     @property
     def file_bytes(self) -> int:
@@ -82,6 +86,24 @@ class ArrayProfile:
     def shard_name(self) -> str:
         """The shard's place below the array's folder: `c/0/0` for two dimensions."""
         return "/".join(["c", *("0" for _ in self.shape)])
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any]) -> "ArrayProfile | None":
+        """The profile that a zarr.json describes exactly; None where it is another one (written by others)."""
+        try:
+            dimensions = tuple(metadata["dimension_names"])
+            # Only pooled scores, (K, N), are cut along their second axis.
+            axis = 1 if dimensions == ("branch", "patch") else 0
+            profile = cls(tuple(metadata["shape"]), metadata["data_type"], dimensions, axis)
+            return profile if profile.metadata() == metadata else None
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def from_chunks(self, chunks: NDArray[Any]) -> NDArray[Any]:
+        """The array that (chunks, *chunk) values of the inner chunks hold, without their padding."""
+        along = np.moveaxis(chunks, 0, self.axis)
+        whole = along.reshape(*self.shape[: self.axis], -1, *self.shape[self.axis + 1 :])
+        return whole[tuple(slice(0, n) for n in self.shape)]
 
     def metadata(self) -> dict[str, Any]:
         """The array's zarr.json, as zarr-python writes it."""

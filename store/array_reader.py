@@ -1,0 +1,134 @@
+"""One committed array, read the fastest way that its files allow; never anything but what the commit says.
+
+Arrays of the store's own profiles are read directly. All others (written by other programs) are read by
+zarr-python, and then held against their checksum, as it takes data that is gone for zeros.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from slidelake.store.buffers import filled_into, row_numbers
+from slidelake.store.checksums import checksum
+from slidelake.store.damage import damaged
+from slidelake.store.objects import Objects
+from slidelake.store.profile import ArrayProfile
+from slidelake.store.shard_reader import LocalShard
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["ArrayReader"]
+
+
+class _Stored(Protocol):
+    """One way to read an array."""
+
+    def read_into(self, out: NDArray[Any]) -> None: ...
+
+    def take(self, rows: NDArray[np.intp], out: NDArray[Any]) -> None: ...
+
+    def mapped(self) -> NDArray[Any] | None: ...
+
+    def blocks(self) -> Iterator[NDArray[Any]]: ...
+
+
+class ArrayReader:
+    """The array in a folder of the store, which its commit's entry (shape, dtype, checksum) describes.
+
+    Opening looks at its zarr.json and its shard's index. Raises DamagedStoreError, then or when it reads, where the
+    files are gone, truncated or broken, or hold another array.
+    """
+
+    def __init__(self, objects: Objects, folder: str, entry: Mapping[str, Any], slide: str) -> None:
+        self.shape: tuple[int, ...] = tuple(entry["shape"])
+        self.dtype = np.dtype(entry["dtype"])
+        self._slide = slide
+        self._stored = _stored(objects, folder, entry, slide)
+
+    def read(self, out: "NDArray[Any] | torch.Tensor | None" = None) -> NDArray[Any]:
+        """The whole array: fresh, or the view `out[:N]`; raises UsageError for a buffer that does not fit."""
+        array = filled_into(out, self.shape, self.dtype, self._slide)
+        if array.size:
+            self._stored.read_into(array)
+        return array
+
+    def rows(self, rows: ArrayLike, out: "NDArray[Any] | torch.Tensor | None" = None) -> NDArray[Any]:
+        """The rows of these numbers, in their order: fresh, or the view `out[:R]`; raises UsageError."""
+        numbers = row_numbers(rows, self.shape[0], self._slide)
+        array = filled_into(out, (len(numbers), *self.shape[1:]), self.dtype, self._slide)
+        if array.size:
+            self._stored.take(numbers, array)
+        return array
+
+    def mapped(self) -> NDArray[Any] | None:
+        """The array as a read-only memory map; None where its files cannot be mapped."""
+        return self._stored.mapped() if 0 not in self.shape else np.empty(self.shape, self.dtype)
+
+    def blocks(self) -> Iterator[NDArray[Any]]:
+        """The array's rows in order in blocks of bounded size, each valid until the next."""
+        return self._stored.blocks() if 0 not in self.shape else iter(())
+
+
+def _stored(objects: Objects, folder: str, entry: Mapping[str, Any], slide: str) -> _Stored:
+    place = objects.url_of(folder)
+    metadata = _metadata(objects, folder, place, slide)
+    found = (metadata.get("shape"), metadata.get("data_type"))
+    if found != (entry["shape"], entry["dtype"]):
+        raise damaged(
+            place,
+            f"holds {found[0]} {found[1]}, its commit says {entry['shape']} {entry['dtype']}",
+            slide,
+        )
+    profile = ArrayProfile.of(metadata)
+    if profile is not None and profile.file_bytes and objects.local is not None:
+        shard = LocalShard(place, profile, slide)
+        if shard.whole:
+            return shard
+    return _ByZarr(place, entry, slide)
+
+
+def _metadata(objects: Objects, folder: str, place: str, slide: str) -> dict[str, Any]:
+    try:
+        metadata = json.loads(objects.read(f"{folder}/zarr.json"))
+    except FileNotFoundError as exc:
+        raise damaged(f"{place}/zarr.json", "is gone", slide) from exc
+    except ValueError as exc:
+        raise damaged(f"{place}/zarr.json", f"does not parse ({exc})", slide) from exc
+    if not isinstance(metadata, dict):
+        raise damaged(f"{place}/zarr.json", "is not a JSON object", slide)
+    return metadata
+
+
+class _ByZarr:
+    """An array of another profile: read whole, and checked, whatever is asked for."""
+
+    def __init__(self, place: str, entry: Mapping[str, Any], slide: str) -> None:
+        self._place, self._entry, self._slide = place, entry, slide
+
+    def read_into(self, out: NDArray[Any]) -> None:
+        out[...] = self._whole()
+
+    def take(self, rows: NDArray[np.intp], out: NDArray[Any]) -> None:
+        np.take(self._whole(), rows, axis=0, out=out, mode="clip")
+
+    def mapped(self) -> None:
+        return None
+
+    def blocks(self) -> Iterator[NDArray[Any]]:
+        yield self._whole()
+
+    def _whole(self) -> NDArray[Any]:
+        import zarr
+
+        try:
+            array = np.asarray(zarr.open_array(self._place, mode="r", zarr_format=3)[...])
+        except Exception as exc:
+            # Whatever a codec raises about broken bytes.
+            raise damaged(self._place, f"cannot be read ({type(exc).__name__}: {exc})", self._slide) from exc
+        if checksum(array) != self._entry["checksum"]:
+            raise damaged(self._place, "is not what was committed: its data is gone or changed", self._slide)
+        return array
