@@ -25,15 +25,17 @@ if TYPE_CHECKING:
 Progress = Callable[..., None] | None
 
 
-def open(url: str | PathLike[str], *, create: bool = True) -> "Lake":
+def open(url: str | PathLike[str], *, create: bool = True, compression: str | None = None) -> "Lake":
     """Open a lake: a folder or any fsspec URL. A folder that is empty or missing becomes a new lake.
 
-    Raises NotAStoreError where the folder holds other things, or nothing and `create` is False;
-    StoreNotWritableError where a new lake cannot be written; StoreVersionError for a lake of a newer format.
+    `compression` is how a new lake packs its arrays: none (the default), zstd, blosc or pcodec. Raises
+    NotAStoreError where the folder holds other things, or nothing and `create` is False; StoreNotWritableError
+    where a new lake cannot be written; StoreVersionError for a lake of a newer format; UsageError for a lake
+    with another compression.
     """
     from slidelake.store import FeatureStore
 
-    return Lake(FeatureStore.open(fspath(url), create=create))
+    return Lake(FeatureStore.open(fspath(url), create=create, compression=compression))
 
 
 class Lake:

@@ -11,17 +11,25 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from slidelake.errors import StoreError
 from slidelake.store.buffers import filled_into, row_numbers
 from slidelake.store.checksums import checksum
 from slidelake.store.damage import damaged
 from slidelake.store.objects import Objects
+from slidelake.store.packed_reader import PackedShard
 from slidelake.store.profile import ArrayProfile
+from slidelake.store.remote_rows import RemoteShard
 from slidelake.store.shard_reader import LocalShard
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["ArrayReader"]
+
+#: Bytes that a zarr.json may have; ours have one thousand.
+_LONGEST = 1 << 20
+#: Rows that zarr-python reads at a time where an array is gone through in blocks.
+_BLOCK = 8192
 
 
 class _Stored(Protocol):
@@ -75,7 +83,19 @@ class ArrayReader:
 
 def _stored(objects: Objects, folder: str, entry: Mapping[str, Any], slide: str) -> _Stored:
     place = objects.url_of(folder)
-    metadata = _metadata(objects, folder, place, slide)
+    text: bytes | Exception
+    tail: bytes | Exception | None = None
+    if objects.local is not None:
+        try:
+            text = objects.read(f"{folder}/zarr.json")
+        except OSError as exc:
+            text = exc
+    else:
+        # The index is asked for before it is known to be there: then both come in the time of one.
+        guess = _guess(folder, entry)
+        text, *rest = objects.ranges([(f"{folder}/zarr.json", 0, _LONGEST), *([guess] if guess else [])])
+        tail = rest[0] if rest else None
+    metadata = _parsed(text, f"{place}/zarr.json", slide)
     found = (metadata.get("shape"), metadata.get("data_type"))
     if found != (entry["shape"], entry["dtype"]):
         raise damaged(
@@ -84,22 +104,42 @@ def _stored(objects: Objects, folder: str, entry: Mapping[str, Any], slide: str)
             slide,
         )
     profile = ArrayProfile.of(metadata)
-    if profile is not None and profile.file_bytes and objects.local is not None:
-        shard = LocalShard(place, profile, slide)
+    if profile is not None and profile.file_bytes:
+        shard: LocalShard | RemoteShard | PackedShard
+        if profile.packed:
+            shard = PackedShard(objects, folder, profile, slide)
+        elif objects.local is not None:
+            shard = LocalShard(place, profile, slide)
+        else:
+            shard = RemoteShard(objects, folder, profile, slide, tail if tail is not None else b"")
         if shard.whole:
             return shard
     return _ByZarr(place, entry, slide)
 
 
-def _metadata(objects: Objects, folder: str, place: str, slide: str) -> dict[str, Any]:
+def _guess(folder: str, entry: Mapping[str, Any]) -> tuple[str, int, int] | None:
+    """Where the index is, if the array has the default profile."""
+    # Only pooled scores are cut along their second axis; names of dimensions take no room.
+    axis = int(folder.endswith("/scores"))
+    profile = ArrayProfile(tuple(entry["shape"]), entry["dtype"], ("",) * len(entry["shape"]), axis)
+    return RemoteShard.tail(folder, profile) if profile.file_bytes else None
+
+
+def _parsed(text: bytes | Exception, path: str, slide: str) -> dict[str, Any]:
+    if isinstance(text, FileNotFoundError):
+        raise damaged(path, "is gone", slide) from text
+    if isinstance(text, Exception):
+        raise StoreError(
+            f"{path} could not be read ({type(text).__name__}: {text})",
+            remedy="Look at the disk or the network, the credentials and the rights, and try again.",
+            slide=slide,
+        ) from text
     try:
-        metadata = json.loads(objects.read(f"{folder}/zarr.json"))
-    except FileNotFoundError as exc:
-        raise damaged(f"{place}/zarr.json", "is gone", slide) from exc
+        metadata = json.loads(text)
     except ValueError as exc:
-        raise damaged(f"{place}/zarr.json", f"does not parse ({exc})", slide) from exc
+        raise damaged(path, f"does not parse ({exc})", slide) from exc
     if not isinstance(metadata, dict):
-        raise damaged(f"{place}/zarr.json", "is not a JSON object", slide)
+        raise damaged(path, "is not a JSON object", slide)
     return metadata
 
 
@@ -119,16 +159,21 @@ class _ByZarr:
         return None
 
     def blocks(self) -> Iterator[NDArray[Any]]:
-        yield self._whole()
+        """Not held against the checksum: who goes through all blocks can do so."""
+        for start in range(0, self._entry["shape"][0], _BLOCK):
+            yield self._slice(start, start + _BLOCK)
 
     def _whole(self) -> NDArray[Any]:
-        import zarr
-
-        try:
-            array = np.asarray(zarr.open_array(self._place, mode="r", zarr_format=3)[...])
-        except Exception as exc:
-            # Whatever a codec raises about broken bytes.
-            raise damaged(self._place, f"cannot be read ({type(exc).__name__}: {exc})", self._slide) from exc
+        array = self._slice(0, self._entry["shape"][0])
         if checksum(array) != self._entry["checksum"]:
             raise damaged(self._place, "is not what was committed: its data is gone or changed", self._slide)
         return array
+
+    def _slice(self, start: int, end: int) -> NDArray[Any]:
+        import zarr
+
+        try:
+            return np.asarray(zarr.open_array(self._place, mode="r", zarr_format=3)[start:end])
+        except Exception as exc:
+            # Whatever a codec raises about broken bytes.
+            raise damaged(self._place, f"cannot be read ({type(exc).__name__}: {exc})", self._slide) from exc

@@ -30,13 +30,17 @@ GC_GRACE = timedelta(days=7)
 
 
 class Attempt:
-    """The arrays of one commit to be. `state` is what the writer saw of the slide when it began.
+    """The arrays of one commit to be. `state` is what the writer saw of the slide when it began, `compression`
+    the store's.
 
     A context manager: what is not committed at its end is removed.
     """
 
-    def __init__(self, objects: Objects, state: SlideState, subject: Subject) -> None:
+    def __init__(
+        self, objects: Objects, state: SlideState, subject: Subject, compression: str = "none"
+    ) -> None:
         self.objects = objects
+        self.compression = compression
         self.key = CommitKey(state.slide_id, state.epoch, subject, state.generation(subject) + 1)
         self.path = f"{subject.folder(state.slide_id)}/{new_attempt()}"
         self.arrays: dict[str, dict[str, Any]] = {}
@@ -44,7 +48,8 @@ class Attempt:
 
     def put(self, name: str, array: NDArray[Any], dimensions: tuple[str, ...], axis: int = 0) -> None:
         """Writes a whole array."""
-        self.arrays[name] = write_array(self.objects, f"{self.path}/{name}", array, dimensions, axis)
+        folder = f"{self.path}/{name}"
+        self.arrays[name] = write_array(self.objects, folder, array, dimensions, axis, self.compression)
 
     def stream(self, name: str, profile: ArrayProfile) -> ShardWriter:
         """Begins an array that is written row by row; hand what its `close()` gives to `arrays[name]`."""

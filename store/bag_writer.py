@@ -39,6 +39,7 @@ class BagWriter:
         dim: int,
         dtype: str = "float16",
         attributes: Mapping[str, Any] | None = None,
+        compression: str = "none",
     ) -> None:
         if dtype not in _DTYPES:
             raise UsageError(f"features are not kept as {dtype}", remedy=f"Use one of {', '.join(_DTYPES)}.")
@@ -51,14 +52,17 @@ class BagWriter:
         self._dtype = np.dtype(dtype)
         self._attributes = dict(attributes or {})
         rows = len(coords)
-        attempt = Attempt(objects, state, Subject("bag", grid_id, encoder_id))
+        attempt = Attempt(objects, state, Subject("bag", grid_id, encoder_id), compression)
         with ExitStack() as undo:
             undo.callback(attempt.drop)
             self._features = attempt.stream(
-                "features", ArrayProfile((rows, dim), dtype, ("patch", "feature"))
+                "features",
+                ArrayProfile((rows, dim), dtype, ("patch", "feature"), compression=compression),
             )
             undo.callback(self._features.abandon)
-            self._valid = attempt.stream("valid", ArrayProfile((rows,), "uint8", ("patch",)))
+            self._valid = attempt.stream(
+                "valid", ArrayProfile((rows,), "uint8", ("patch",), compression=compression)
+            )
             undo.pop_all()
         self._attempt: Attempt | None = attempt
 

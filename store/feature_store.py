@@ -14,6 +14,7 @@ from slidelake.store.attempts import Attempt
 from slidelake.store.bag import Bag, Grid, Overview, Pooled
 from slidelake.store.bag_writer import BagWriter, finite
 from slidelake.store.checksums import checksum
+from slidelake.store.chunk_codecs import require_compression
 from slidelake.store.commits import FORMAT, Commit, latest_commit, read_state
 from slidelake.store.ids import require_slug, split_space
 from slidelake.store.info import DEFAULT_TISSUE_RULE, StoreInfo, create_info, not_found, read_info
@@ -48,18 +49,28 @@ class FeatureStore:
         *,
         create: bool = False,
         tissue_rule: str = DEFAULT_TISSUE_RULE,
+        compression: str | None = None,
     ) -> "FeatureStore":
         """Opens the store at a folder or fsspec URL; with `create`, makes it where there is none.
 
-        `tissue_rule` (rule and version) is what a new store's grid ids need not name. Raises NotAStoreError,
-        StoreVersionError, StoreNotWritableError, DamagedStoreError.
+        `tissue_rule` (rule and version) is what a new store's grid ids need not name. `compression` is how a new
+        store packs its arrays, for ever: none (the default), zstd, blosc or pcodec. Raises NotAStoreError,
+        StoreVersionError, StoreNotWritableError, DamagedStoreError; UsageError where the store is there with
+        another compression than the one named; MissingDependencyError for pcodec.
         """
+        if compression is not None:
+            require_compression(compression)
         objects = Objects(url)
         info = read_info(objects)
         if info is None:
             if not create:
                 raise not_found(objects)
-            info = create_info(objects, tissue_rule)
+            info = create_info(objects, tissue_rule, compression or "none")
+        if compression not in (None, info.compression):
+            raise UsageError(
+                f"the store {objects.url} was made with compression {info.compression}, not {compression}",
+                remedy="Leave the compression out; another one needs another store.",
+            )
         return cls(objects, info)
 
     def __repr__(self) -> str:
@@ -166,7 +177,7 @@ class FeatureStore:
         there = latest_commit(self.objects, state, Subject("overview"))
         if there is not None:
             return there
-        with Attempt(self.objects, state, Subject("overview")) as attempt:
+        with Attempt(self.objects, state, Subject("overview"), self.info.compression) as attempt:
             attempt.put("thumbnail", thumbnail, ("y", "x", "channel"))
             # The mask has a size of its own; xarray wants other names for other sizes.
             attempt.put("tissue_mask", tissue_mask.astype(np.uint8), ("mask_y", "mask_x"))
@@ -203,7 +214,7 @@ class FeatureStore:
         there = latest_commit(self.objects, state, subject)
         if there is not None:
             return Grid(self.objects, there)
-        with Attempt(self.objects, state, subject) as attempt:
+        with Attempt(self.objects, state, subject, self.info.compression) as attempt:
             attempt.put("coords", whole, ("patch", "xy"))
             for name, column in columns.items():
                 attempt.put(name, column, ("patch",))
@@ -261,6 +272,7 @@ class FeatureStore:
             dim=dim,
             dtype=dtype,
             attributes=attributes,
+            compression=self.info.compression,
         )
 
     def put_pooled(
@@ -290,7 +302,7 @@ class FeatureStore:
         state = self._state_to_write(slide_id)
         bag = self._need(slide_id, Subject("bag", grid_id, encoder_id), state)
         rows = bag.arrays["features"]["shape"][0]
-        with Attempt(self.objects, state, subject) as attempt:
+        with Attempt(self.objects, state, subject, self.info.compression) as attempt:
             attempt.put("embedding", finite(embedding, np.dtype("float32"), slide_id), ("branch", "feature"))
             if scores is not None and lse is not None:
                 if scores.shape != (branches, rows):

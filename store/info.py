@@ -11,6 +11,7 @@ from slidelake.errors import (
     StoreNotWritableError,
     StoreVersionError,
 )
+from slidelake.store.chunk_codecs import COMPRESSIONS
 from slidelake.store.layout import INFO_KEY
 from slidelake.store.objects import Objects
 
@@ -68,7 +69,7 @@ def read_info(objects: Objects) -> StoreInfo | None:
             f"{objects.url_of(INFO_KEY)} cannot be read ({exc})",
             remedy="Restore it from a copy: it is written once, when the store is made.",
         ) from exc
-    if info.compression != "none":
+    if info.compression not in COMPRESSIONS:
         raise StoreVersionError(
             f"the store {objects.url} is compressed ({info.compression!r}), which is unknown here",
             remedy="Install a newer slidelake.",
@@ -76,7 +77,7 @@ def read_info(objects: Objects) -> StoreInfo | None:
     return info
 
 
-def create_info(objects: Objects, tissue_rule: str) -> StoreInfo:
+def create_info(objects: Objects, tissue_rule: str, compression: str = "none") -> StoreInfo:
     """Makes a store where there is none; of two that race, both get the winner's.
 
     Raises NotAStoreError where a folder holds other things, StoreNotWritableError where put-if-absent fails.
@@ -100,7 +101,7 @@ def create_info(objects: Objects, tissue_rule: str) -> StoreInfo:
             f"no store can be made at {objects.url} ({type(exc).__name__}: {exc})",
             remedy="Make the bucket or the folder above it first; look at the credentials and the rights.",
         ) from exc
-    fresh = StoreInfo(FORMAT, secrets.token_hex(8), tissue_rule=tissue_rule, hash_key=secrets.token_hex(32))
+    fresh = StoreInfo(FORMAT, secrets.token_hex(8), compression, tissue_rule, hash_key=secrets.token_hex(32))
     objects.put_if_absent(INFO_KEY, json.dumps(asdict(fresh), indent=1).encode())
     info = read_info(objects)
     if info is None:

@@ -1,11 +1,11 @@
-"""The default profile of an array: one shard, inner chunks of 1,024 rows, no codec (FORMAT.md, "Arrays").
+"""The profile of an array: one shard, inner chunks of 1,024 rows, no codec by default (FORMAT.md, "Arrays").
 
-Such a file is the rows end to end, zeros up to a whole chunk, then the index: any Zarr v3 reader reads it,
+A file without one is the rows end to end, zeros up to a whole chunk, then the index: any Zarr v3 reader reads it,
 and it can be read straight into a buffer or mapped. STORE.md's measurements led to it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slidelake.errors import UsageError
+from slidelake.store.chunk_codecs import COMPRESSIONS, codec_metadata
 
 __all__ = ["ArrayProfile", "chunk_rows"]
 
@@ -31,12 +32,14 @@ def chunk_rows(rows: int) -> int:
 
 @dataclass(frozen=True)
 class ArrayProfile:
-    """One array's shape, dtype name, dimension names and the axis along which it is cut into chunks."""
+    """One array's shape, dtype name, dimension names, the axis along which it is cut into chunks, its compression."""
 
     shape: tuple[int, ...]
     dtype: str
     dimensions: tuple[str, ...]
     axis: int = 0
+    #: How the inner chunks are packed: see chunk_codecs.py.
+    compression: str = "none"
 
     def __post_init__(self) -> None:
         if self.dtype not in _NAMES:
@@ -79,8 +82,13 @@ class ArrayProfile:
 
     @property
     def file_bytes(self) -> int:
-        """Size of the shard's file: chunks, 16 bytes of index each, 4 of crc32c; 0: no file."""
+        """Size of an uncompressed shard's file: chunks, 16 bytes of index each, 4 of crc32c; 0: no file."""
         return self.chunks * (self.chunk_bytes + 16) + 4 if 0 not in self.shape else 0
+
+    @property
+    def packed(self) -> bool:
+        """Whether inner chunks are compressed, so that their sizes are known from the index only."""
+        return self.compression != "none"
 
     @property
     def shard_name(self) -> str:
@@ -94,9 +102,14 @@ class ArrayProfile:
             dimensions = tuple(metadata["dimension_names"])
             # Only pooled scores, (K, N), are cut along their second axis.
             axis = 1 if dimensions == ("branch", "patch") else 0
+            codecs = metadata["codecs"][0]["configuration"]["codecs"]
             profile = cls(tuple(metadata["shape"]), metadata["data_type"], dimensions, axis)
+            for compression in COMPRESSIONS:
+                if codecs == codec_metadata(compression, profile.numpy_dtype):
+                    profile = replace(profile, compression=compression)
+                    break
             return profile if profile.metadata() == metadata else None
-        except (KeyError, TypeError, ValueError):
+        except (LookupError, TypeError, ValueError):
             return None
 
     def from_chunks(self, chunks: NDArray[Any]) -> NDArray[Any]:
@@ -107,7 +120,6 @@ class ArrayProfile:
 
     def metadata(self) -> dict[str, Any]:
         """The array's zarr.json, as zarr-python writes it."""
-        bytes_codec = {"name": "bytes"} if self.numpy_dtype.itemsize == 1 else _LITTLE
         shard = list(self.chunk)
         shard[self.axis] *= max(1, self.chunks)
         return {
@@ -121,7 +133,7 @@ class ArrayProfile:
                     "name": "sharding_indexed",
                     "configuration": {
                         "chunk_shape": list(self.chunk),
-                        "codecs": [bytes_codec],
+                        "codecs": codec_metadata(self.compression, self.numpy_dtype),
                         "index_codecs": [_LITTLE, {"name": "crc32c"}],
                         "index_location": "end",
                     },

@@ -1,23 +1,25 @@
-"""Writes one array of the default profile: rows streamed into one shard file, as zarr-python would make it.
+"""Writes one array of the store's profiles: rows streamed into one shard file, as zarr-python would make it.
 
-The file: inner chunks end to end, the last one padded with zeros, then for each chunk (offset, nbytes) as
-little-endian uint64, then the crc32c of that index (Zarr v3 `sharding_indexed`, index at the end). Memory
-stays constant whatever the number of rows: zarr-python would rewrite the whole shard at each append.
+The file: inner chunks end to end, the last one padded with zeros, packed where the profile says so, then the index
+(shard_index.py). Memory stays constant whatever the number of rows: zarr-python would rewrite the whole shard at
+each append.
 """
 
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import google_crc32c
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
 from slidelake.errors import GridMismatchError, UsageError
 from slidelake.store.checksums import checksum, raw
+from slidelake.store.chunk_codecs import chunk_codec
+from slidelake.store.chunk_packer import ChunkPacker
 from slidelake.store.objects import NewFile, Objects
 from slidelake.store.profile import ArrayProfile
+from slidelake.store.shard_index import make_index
 
 __all__ = ["ShardWriter", "write_array", "write_group"]
 
@@ -34,7 +36,9 @@ class ShardWriter:
             raise ValueError("rows can only be streamed along the first axis")
         self._objects, self._folder, self._profile = objects, folder, profile
         self._hash = xxhash.xxh3_128()
+        codec = chunk_codec(profile.compression, profile.numpy_dtype)
         self._file = objects.new_file(f"{folder}/{profile.shard_name}") if profile.file_bytes else None
+        self._packer = ChunkPacker(self._file, profile, codec) if self._file and codec else None
         self.rows = 0
 
     def append(self, rows: NDArray[Any]) -> None:
@@ -50,14 +54,17 @@ class ShardWriter:
         if self._file is not None and len(rows):
             view = raw(rows)
             self._hash.update(view)
-            self._file.write(view)
+            if self._packer is None:
+                self._file.write(view)
+            else:
+                self._packer.write(rows)
 
     def close(self) -> dict[str, Any]:
         """Pads and indexes; returns the array's entry of a commit: shape, dtype, checksum."""
         if self.rows != self._profile.rows:
             raise _wrong_count(self.rows, self._profile.rows)
         if self._file is not None:
-            _finish_shard(self._file, self._profile, self.rows * self._profile.row_bytes)
+            _finish_shard(self._file, self._profile, self.rows * self._profile.row_bytes, self._packer)
             self._file = None
         return _finish_array(self._objects, self._folder, self._profile, self._hash.hexdigest())
 
@@ -69,21 +76,33 @@ class ShardWriter:
 
 
 def write_array(
-    objects: Objects, folder: str, array: NDArray[Any], dimensions: tuple[str, ...], axis: int = 0
+    objects: Objects,
+    folder: str,
+    array: NDArray[Any],
+    dimensions: tuple[str, ...],
+    axis: int = 0,
+    compression: str = "none",
 ) -> dict[str, Any]:
     """Writes a whole array, cut into chunks along `axis`; returns its entry of a commit."""
-    profile = ArrayProfile(array.shape, array.dtype.name, dimensions, axis)
-    if profile.file_bytes:
-        file = objects.new_file(f"{folder}/{profile.shard_name}")
+    profile = ArrayProfile(array.shape, array.dtype.name, dimensions, axis, compression)
+    if axis == 0:
+        writer = ShardWriter(objects, folder, profile)
         try:
-            if axis == 0:
-                file.write(raw(array))
-                written = array.nbytes
-            else:
-                for chunk in _chunks(array, profile):
+            writer.append(array)
+            return writer.close()
+        finally:
+            writer.abandon()
+    if profile.file_bytes:
+        codec = chunk_codec(compression, profile.numpy_dtype)
+        file = objects.new_file(f"{folder}/{profile.shard_name}")
+        packer = ChunkPacker(file, profile, codec) if codec else None
+        try:
+            for chunk in _chunks(array, profile):
+                if packer is None:
                     file.write(raw(chunk))
-                written = profile.chunks * profile.chunk_bytes
-            _finish_shard(file, profile, written)
+                else:
+                    packer.write_chunk(chunk)
+            _finish_shard(file, profile, profile.chunks * profile.chunk_bytes, packer)
         finally:
             file.discard()
     return _finish_array(objects, folder, profile, checksum(array))
@@ -98,14 +117,15 @@ def _chunks(array: NDArray[Any], profile: ArrayProfile) -> Iterator[NDArray[Any]
         yield chunk
 
 
-def _finish_shard(file: NewFile, profile: ArrayProfile, written: int) -> None:
-    # The last chunk is stored whole; its padding is a hole in the file, not bytes on the disk.
-    file.skip(profile.chunks * profile.chunk_bytes - written)
-    index = np.empty((profile.chunks, 2), dtype="<u8")
-    index[:, 0] = np.arange(profile.chunks, dtype=np.uint64) * np.uint64(profile.chunk_bytes)
-    index[:, 1] = profile.chunk_bytes
-    data = index.tobytes()
-    file.write(data + google_crc32c.value(data).to_bytes(4, "little"))
+def _finish_shard(file: NewFile, profile: ArrayProfile, written: int, packer: ChunkPacker | None) -> None:
+    if packer is None:
+        # The last chunk is stored whole; its padding is a hole in the file, not bytes on the disk.
+        file.skip(profile.chunks * profile.chunk_bytes - written)
+        sizes = [profile.chunk_bytes] * profile.chunks
+    else:
+        packer.finish()
+        sizes = packer.sizes
+    file.write(make_index(sizes))
     file.finish()
 
 

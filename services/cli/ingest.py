@@ -65,6 +65,12 @@ def register(app: typer.Typer) -> None:
         on_changed: Annotated[
             str, typer.Option(help="refuse or again: for a source that changed.")
         ] = "refuse",
+        compression: Annotated[
+            str | None,
+            typer.Option(
+                help="Of a NEW store, for ever: none, zstd, blosc, pcodec. Features shrink little and read slower."
+            ),
+        ] = None,
         dry_run: Annotated[
             bool, typer.Option("--dry-run", help="Say what would be done, do nothing.")
         ] = False,
@@ -72,7 +78,7 @@ def register(app: typer.Typer) -> None:
         """Tile slides, encode tissue patches, commit features. Running it again costs nothing."""
         from slidelake.ingest import GridSpec
 
-        lake = session.lake(create=not dry_run)
+        lake = session.lake(create=not dry_run, compression=compression)
         with WorkProgress(session.errors, "ingesting") as progress:
             report = lake.ingest(
                 *(paths or []),

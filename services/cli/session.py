@@ -44,7 +44,7 @@ class Session:
     #: For progress and warnings: always stderr.
     errors: Console = field(default_factory=lambda: Console(stderr=True))
 
-    def lake(self, *, create: bool = False) -> "Lake":
+    def lake(self, *, create: bool = False, compression: str | None = None) -> "Lake":
         """Open the lake that `--store` or SLIDELAKE_STORE names."""
         if not self.store_url:
             raise UsageError(
@@ -52,7 +52,7 @@ class Session:
             )
         from slidelake.services.lake import open as open_lake
 
-        return open_lake(self.store_url, create=create)
+        return open_lake(self.store_url, create=create, compression=compression)
 
     def emit(self, result: Mapping[str, Any]) -> None:
         """Print the JSON object of a command, where one was asked for."""

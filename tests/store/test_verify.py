@@ -97,13 +97,14 @@ def test_one_flipped_bit_needs_the_deep_look(store: FeatureStore, what: str, whe
     assert problem.problem == f"the data of {what} is not what was committed: its checksum differs"
 
 
-def test_deep_reads_the_index(store: FeatureStore) -> None:
+@pytest.mark.parametrize("deep", [False, True])
+def test_the_index_is_read(store: FeatureStore, deep: bool) -> None:
     path = Path(store.pooled("S1", None, "abmil").path) / "scores/c/0/0"
     data = path.read_bytes()
     path.write_bytes(data[:-4] + b"\0\0\0\0")
-    assert verify(store).ok
-    (problem,) = verify(store, deep=True).problems
+    (problem,) = verify(store, deep=deep).problems
     assert "the data of scores cannot be read" in problem.problem
+    assert "crc32c" in problem.problem
 
 
 def test_the_remedy_helps(store: FeatureStore) -> None:
