@@ -6,6 +6,7 @@ slides whose keys changed. Without changes it reads one Parquet file and writes 
 
 import io
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import xxhash
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from slidelake.store.feature_store import FeatureStore
 
-__all__ = ["COLUMNS", "read_catalog"]
+__all__ = ["COLUMNS", "make_catalog", "read_catalog"]
 
 log = logging.getLogger(__name__)
 
@@ -38,23 +39,44 @@ def read_catalog(store: "FeatureStore") -> "pd.DataFrame":
     height in level-0 px; spaces a list, and space_patches the rows in each of them; n_patches the rows of the
     slide's largest grid. The metadata's other columns follow; one named like a column above is left out.
     """
-    import pandas as pd
-
     known = _known(store.objects)
+    rows, changed = _rows(store.objects, store.states(), known)
+    if changed or len(known) != len(rows):
+        _keep(store.objects, rows)
+    return _frame(rows, store.metadata.read())
+
+
+def make_catalog(
+    objects: Objects, states: Mapping[str, SlideState], metadata: "pd.DataFrame"
+) -> "pd.DataFrame":
+    """The same table of other states than the live ones (a snapshot's). Rows that the kept catalog has are
+    taken from it; it is left as it is."""
+    return _frame(_rows(objects, states, _known(objects))[0], metadata)
+
+
+def _rows(
+    objects: Objects, states: Mapping[str, SlideState], known: Mapping[str, dict[str, Any]]
+) -> tuple[list[dict[str, Any]], int]:
+    """A row for each slide with a live commit, and how many of them had to be read anew."""
     rows, changed = [], 0
-    states = {slide_id: state for slide_id, state in store.states().items() if state.keys}
     for slide_id, state in states.items():
+        if not state.keys:
+            continue
         digest = _digest(state)
         row = known.get(slide_id)
         if row is None or row["digest"] != digest:
-            row = {**_row(store.objects, state), "digest": digest}
+            row = {**_row(objects, state), "digest": digest}
             changed += 1
         rows.append(row)
-    if changed or len(known) != len(rows):
-        _keep(store.objects, rows)
+    return rows, changed
+
+
+def _frame(rows: list[dict[str, Any]], metadata: "pd.DataFrame") -> "pd.DataFrame":
+    import pandas as pd
+
     frame = pd.DataFrame(rows, columns=[*COLUMNS, "digest"]).drop(columns="digest")
     frame = frame.astype({"mpp": "float64", "width": "Int64", "height": "Int64", "n_patches": "int64"})
-    return _with_metadata(frame, store.metadata.read())
+    return _with_metadata(frame, metadata)
 
 
 def _with_metadata(frame: "pd.DataFrame", metadata: "pd.DataFrame") -> "pd.DataFrame":
