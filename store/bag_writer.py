@@ -12,6 +12,7 @@ from slidelake.errors import GridMismatchError, NotFiniteError, UsageError
 from slidelake.store.attempts import Attempt
 from slidelake.store.checksums import checksum
 from slidelake.store.commits import Commit
+from slidelake.store.deny_list import DenyList
 from slidelake.store.layout import SlideState, Subject
 from slidelake.store.objects import Objects
 from slidelake.store.profile import ArrayProfile
@@ -39,6 +40,7 @@ class BagWriter:
         dim: int,
         dtype: str = "float16",
         attributes: Mapping[str, Any] | None = None,
+        denied: DenyList | None = None,
     ) -> None:
         if dtype not in _DTYPES:
             raise UsageError(f"features are not kept as {dtype}", remedy=f"Use one of {', '.join(_DTYPES)}.")
@@ -51,7 +53,7 @@ class BagWriter:
         self._dtype = np.dtype(dtype)
         self._attributes = dict(attributes or {})
         rows = len(coords)
-        attempt = Attempt(objects, state, Subject("bag", grid_id, encoder_id))
+        attempt = Attempt(objects, state, Subject("bag", grid_id, encoder_id), denied)
         with ExitStack() as undo:
             undo.callback(attempt.drop)
             self._features = attempt.stream(
