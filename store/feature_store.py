@@ -368,6 +368,7 @@ class FeatureStore:
 
     def _state_to_write(self, slide_id: str) -> SlideState:
         require_slug(slide_id, "slide_id")
+        self.denied.refuse(slide_id, slide_id=slide_id)
         state = read_state(self.objects, slide_id)
         if not state.keys:
             self._names.claim(slide_id)
