@@ -4,7 +4,10 @@ from slidelake.store.bag import Bag, Grid, Overview, Pooled
 from slidelake.store.bag_writer import BagWriter
 from slidelake.store.checksums import checksum
 from slidelake.store.commits import Commit
+from slidelake.store.deletion import Deletion, delete_slides, sweep
+from slidelake.store.deny_list import DenyList
 from slidelake.store.feature_store import FeatureStore
+from slidelake.store.gc import GcReport, collect_garbage
 from slidelake.store.ids import fingerprint_id, slide_id_of, slug, slug_of_path, split_space
 from slidelake.store.info import DEFAULT_TISSUE_RULE, StoreInfo
 from slidelake.store.layout import CommitKey, SlideState, Subject
@@ -20,7 +23,10 @@ __all__ = [
     "BagWriter",
     "Commit",
     "CommitKey",
+    "Deletion",
+    "DenyList",
     "FeatureStore",
+    "GcReport",
     "Grid",
     "Metadata",
     "Objects",
@@ -35,11 +41,14 @@ __all__ = [
     "Subject",
     "VerifyReport",
     "checksum",
+    "collect_garbage",
+    "delete_slides",
     "fingerprint_id",
     "quarantine_key",
     "slide_id_of",
     "slug",
     "slug_of_path",
     "split_space",
+    "sweep",
     "verify",
 ]

@@ -14,8 +14,15 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from slidelake.errors import AlreadyCommittedError, GridMismatchError, StoreError, UsageError
+from slidelake.errors import (
+    AlreadyCommittedError,
+    GridMismatchError,
+    SlideDeletedError,
+    StoreError,
+    UsageError,
+)
 from slidelake.store.commits import FORMAT, Commit, latest_commit, read_state
+from slidelake.store.deny_list import DenyList
 from slidelake.store.layout import CommitKey, SlideState, Subject, attempt_time, closed_key, new_attempt
 from slidelake.store.objects import Objects
 from slidelake.store.profile import ArrayProfile
@@ -37,8 +44,17 @@ class Attempt:
     """
 
     def __init__(
-        self, objects: Objects, state: SlideState, subject: Subject, compression: str = "none"
+        self,
+        objects: Objects,
+        state: SlideState,
+        subject: Subject,
+        compression: str = "none",
+        denied: DenyList | None = None,
     ) -> None:
+        """Raises SlideDeletedError where the slide is on the deny-list (None: of a store that has none)."""
+        if denied is not None:
+            denied.refuse(state.slide_id, slide_id=state.slide_id)
+        self._denied = denied
         self.objects = objects
         self.compression = compression
         self.key = CommitKey(state.slide_id, state.epoch, subject, state.generation(subject) + 1)
@@ -61,16 +77,24 @@ class Attempt:
         """Makes what was written true.
 
         Raises AlreadyCommittedError (another writer was first, its data stands), GridMismatchError (rows of
-        other coords than the committed grid's), StoreError (the attempt is too old to be safe from gc, or
-        the slide was deleted meanwhile), UsageError (not JSON).
+        other coords than the committed grid's), SlideDeletedError (the slide was deleted meanwhile, or its
+        patient, source or content is denied), StoreError (the attempt is too old to be safe from gc),
+        UsageError (not JSON).
         """
         key = self.key
         data = self._body(attributes, provenance, grid_checksum)
+        if self._denied is not None:
+            self._denied.refuse(key.slide_id, **_names(key.slide_id, provenance))
         write_group(self.objects, self.path, attributes)
         self._check_age()
         self._check_grid(grid_checksum)
         # All of it is durable before the commit appears.
-        self.objects.sync_tree(self.path)
+        try:
+            self.objects.sync_tree(self.path)
+        except FileNotFoundError:
+            # A deletion takes away the slide's folder under the writer's hands.
+            self._refuse_deleted(provenance)
+            raise
         # From here on an error does not tell whether the commit landed, or a request on its way yet may:
         # then gc decides about the attempt, not we.
         self._keep = True
@@ -87,15 +111,14 @@ class Attempt:
                 remedy="Nothing is to do; read what is there.",
                 slide=key.slide_id,
             )
-        if self.objects.exists(closed_key(key.slide_id, key.epoch)):
+        try:
+            self._refuse_deleted(provenance)
+        except SlideDeletedError:
             # Dead already, but it holds a deleted patient's data, which is not left to gc.
             self._keep = False
             self.objects.delete(key.key)
-            raise StoreError(
-                f"the slide was deleted while its {self.name} was written",
-                remedy="Run ingest again if the slide is to come back.",
-                slide=key.slide_id,
-            )
+            self.objects.prune(key.key.rpartition("/")[0])
+            raise
         log.info("committed", extra={"slide_id": key.slide_id, "key": key.key})
         return Commit(key.key, json.loads(data), key.subject, key.slide_id, key.epoch, key.generation)
 
@@ -106,8 +129,12 @@ class Attempt:
 
     def drop(self) -> None:
         """Removes what was written, unless it is committed or may be."""
-        if not self._keep:
-            self.objects.delete_tree(self.path)
+        if self._keep:
+            return
+        self.objects.delete_tree(self.path)
+        if self._denied is not None and self._denied.find(slide_id=self.key.slide_id):
+            # The folders' names hold the slide's id, and a deletion may have passed here already.
+            self.objects.prune(self.path.rpartition("/")[0])
 
     def __enter__(self) -> "Attempt":
         return self
@@ -141,6 +168,17 @@ class Attempt:
                 slide=self.key.slide_id,
             ) from exc
 
+    def _refuse_deleted(self, provenance: Mapping[str, Any]) -> None:
+        slide_id = self.key.slide_id
+        if self._denied is not None:
+            self._denied.refuse(slide_id, **_names(slide_id, provenance))
+        if self.objects.exists(closed_key(slide_id, self.key.epoch)):
+            raise SlideDeletedError(
+                f"the slide was deleted while its {self.name} was written",
+                remedy="Run ingest again if the slide is to come back.",
+                slide=slide_id,
+            )
+
     def _check_age(self) -> None:
         age = datetime.now(UTC) - attempt_time(self.path)
         if age > GC_GRACE / 2:
@@ -164,3 +202,13 @@ class Attempt:
                 remedy="Run ingest again: it reads the committed grid first.",
                 slide=key.slide_id,
             )
+
+
+def _names(slide_id: str, provenance: Mapping[str, Any]) -> dict[str, str]:
+    """By what a deny-list knows a slide, as its provenance tells."""
+    return {
+        "slide_id": slide_id,
+        "patient_id": str(provenance.get("patient_id") or ""),
+        "uri": str(provenance.get("source_uri") or ""),
+        "checksum": str(provenance.get("source_checksum") or ""),
+    }

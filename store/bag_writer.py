@@ -12,6 +12,7 @@ from slidelake.errors import GridMismatchError, NotFiniteError, UsageError
 from slidelake.store.attempts import Attempt
 from slidelake.store.checksums import checksum
 from slidelake.store.commits import Commit
+from slidelake.store.deny_list import DenyList
 from slidelake.store.layout import SlideState, Subject
 from slidelake.store.objects import Objects
 from slidelake.store.profile import ArrayProfile
@@ -40,6 +41,7 @@ class BagWriter:
         dtype: str = "float16",
         attributes: Mapping[str, Any] | None = None,
         compression: str = "none",
+        denied: DenyList | None = None,
     ) -> None:
         if dtype not in _DTYPES:
             raise UsageError(f"features are not kept as {dtype}", remedy=f"Use one of {', '.join(_DTYPES)}.")
@@ -52,7 +54,7 @@ class BagWriter:
         self._dtype = np.dtype(dtype)
         self._attributes = dict(attributes or {})
         rows = len(coords)
-        attempt = Attempt(objects, state, Subject("bag", grid_id, encoder_id), compression)
+        attempt = Attempt(objects, state, Subject("bag", grid_id, encoder_id), compression, denied)
         with ExitStack() as undo:
             undo.callback(attempt.drop)
             self._features = attempt.stream(

@@ -42,7 +42,7 @@ def read_catalog(store: "FeatureStore") -> "pd.DataFrame":
     known = _known(store.objects)
     rows, changed = _rows(store.objects, store.states(), known)
     if changed or len(known) != len(rows):
-        _keep(store.objects, rows)
+        _keep(store, rows)
     return _frame(rows, store.metadata.read())
 
 
@@ -146,7 +146,7 @@ def _known(objects: Objects) -> dict[str, dict[str, Any]]:
         return {}
 
 
-def _keep(objects: Objects, rows: list[dict[str, Any]]) -> None:
+def _keep(store: "FeatureStore", rows: list[dict[str, Any]]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -164,10 +164,13 @@ def _keep(objects: Objects, rows: list[dict[str, Any]]) -> None:
             "digest": pa.string(),
         }
     )
+    # A slide may have been deleted since the rows were read.
+    gone = store.denied.among("slide", (row["slide_id"] for row in rows))
+    rows = [row for row in rows if row["slide_id"] not in gone]
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), buffer)
     try:
-        objects.replace(_KEY, buffer.getvalue())
+        store.objects.replace(_KEY, buffer.getvalue())
     except (StoreNotWritableError, StoreFullError) as exc:
         # A reader without the right to write still gets its table; it only is not kept.
         log.info("the catalog is not kept", extra={"error": str(exc)})

@@ -16,6 +16,7 @@ from slidelake.store.bag_writer import BagWriter, finite
 from slidelake.store.checksums import checksum
 from slidelake.store.chunk_codecs import require_compression
 from slidelake.store.commits import FORMAT, Commit, latest_commit, read_state
+from slidelake.store.deny_list import DenyList
 from slidelake.store.ids import require_slug, split_space
 from slidelake.store.info import DEFAULT_TISSUE_RULE, StoreInfo, create_info, not_found, read_info
 from slidelake.store.layout import COMMITS, SlideState, Subject, closed_key, states_of
@@ -23,10 +24,13 @@ from slidelake.store.metadata import Metadata
 from slidelake.store.names import SlideNames, match_space, no_slide
 from slidelake.store.objects import Objects
 from slidelake.store.quarantine import Quarantine
+from slidelake.store.redact import Redactor
 from slidelake.store.snapshots import Snapshots
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from slidelake.store.deletion import Deletion
 
 __all__ = ["FeatureStore"]
 
@@ -39,8 +43,9 @@ class FeatureStore:
         self.objects = objects
         self.info = info
         self.url = objects.url
-        self.metadata = Metadata(objects)
-        self.quarantine = Quarantine(objects)
+        self.denied = DenyList(objects, info)
+        self.metadata = Metadata(objects, self.denied)
+        self.quarantine = Quarantine(objects, self.denied)
         self.snapshots = Snapshots(self)
         self._names = SlideNames(objects)
 
@@ -191,7 +196,7 @@ class FeatureStore:
         there = latest_commit(self.objects, state, Subject("overview"))
         if there is not None:
             return there
-        with Attempt(self.objects, state, Subject("overview"), self.info.compression) as attempt:
+        with self._attempt(state, Subject("overview")) as attempt:
             attempt.put("thumbnail", thumbnail, ("y", "x", "channel"))
             # The mask has a size of its own; xarray wants other names for other sizes.
             attempt.put("tissue_mask", tissue_mask.astype(np.uint8), ("mask_y", "mask_x"))
@@ -228,7 +233,7 @@ class FeatureStore:
         there = latest_commit(self.objects, state, subject)
         if there is not None:
             return Grid(self.objects, there)
-        with Attempt(self.objects, state, subject, self.info.compression) as attempt:
+        with self._attempt(state, subject) as attempt:
             attempt.put("coords", whole, ("patch", "xy"))
             for name, column in columns.items():
                 attempt.put(name, column, ("patch",))
@@ -287,6 +292,7 @@ class FeatureStore:
             dtype=dtype,
             attributes=attributes,
             compression=self.info.compression,
+            denied=self.denied,
         )
 
     def put_pooled(
@@ -316,7 +322,7 @@ class FeatureStore:
         state = self._state_to_write(slide_id)
         bag = self._need(slide_id, Subject("bag", grid_id, encoder_id), state)
         rows = bag.arrays["features"]["shape"][0]
-        with Attempt(self.objects, state, subject, self.info.compression) as attempt:
+        with self._attempt(state, subject) as attempt:
             attempt.put("embedding", finite(embedding, np.dtype("float32"), slide_id), ("branch", "feature"))
             if scores is not None and lse is not None:
                 if scores.shape != (branches, rows):
@@ -339,10 +345,22 @@ class FeatureStore:
         body = {"format": FORMAT, "closed": datetime.now(UTC).isoformat(timespec="microseconds")}
         self.objects.put_if_absent(closed_key(state.slide_id, state.epoch), json.dumps(body).encode())
 
+    def delete_slide(self, slide_id: str) -> "Deletion":
+        """Denies the slide, its source and its content, closes its epoch, and removes what this store holds of it.
+
+        An id that the store does not know is denied all the same. Run again after an interruption it goes on.
+        The index is not reached from here: `slidelake.services.delete` spans both.
+        """
+        from slidelake.store.deletion import delete_slides
+
+        return delete_slides(self, [slide_id])
+
     def put_run(self, run_id: str, report: Mapping[str, Any]) -> None:
         """Keeps what a run was asked and did; raises AlreadyCommittedError for a run_id that is there."""
         key = f"runs/{require_slug(run_id, 'run_id')}.json"
-        data = json.dumps({**report, "run_id": run_id}, indent=1, allow_nan=False).encode()
+        # A run that was at work when one of its slides was deleted must not write the names down again.
+        report = Redactor(self.denied).report({**report, "run_id": run_id})
+        data = json.dumps(report, indent=1, allow_nan=False).encode()
         if not self.objects.put_if_absent(key, data):
             raise AlreadyCommittedError(
                 f"the run {run_id} has a report already", remedy="Give each run an id of its own."
@@ -360,8 +378,12 @@ class FeatureStore:
             raise no_slide(self.place, slide_id, what, [] if state.keys else self.slide_ids())
         return commit
 
+    def _attempt(self, state: SlideState, subject: Subject) -> Attempt:
+        return Attempt(self.objects, state, subject, self.info.compression, self.denied)
+
     def _state_to_write(self, slide_id: str) -> SlideState:
         require_slug(slide_id, "slide_id")
+        self.denied.refuse(slide_id, slide_id=slide_id)
         state = read_state(self.objects, slide_id)
         if not state.keys:
             self._names.claim(slide_id)

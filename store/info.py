@@ -21,7 +21,10 @@ FORMAT = 1
 #: The rule and version that a grid_id need not name.
 DEFAULT_TISSUE_RULE = "default1"
 #: What else may lie in a folder that becomes a store: leftovers of a creation that was cut off.
-_OURS = {"commits", "slides", "metadata", "snapshots", "quarantine", "runs", "catalog", "index", "gc"}
+_OURS = {
+    *("commits", "slides", "metadata", "snapshots", "quarantine", "runs", "catalog", "index", "gc"),
+    "denied",
+}
 
 
 @dataclass(frozen=True)

@@ -100,8 +100,11 @@ def states_of(keys: Iterable[str]) -> dict[str, SlideState]:
             commits.setdefault(slide_id, []).append(commit)
     states = {}
     for slide_id in sorted(closed.keys() | commits.keys()):
-        state = SlideState(slide_id, epoch=closed.get(slide_id, 0) + 1)
-        for commit in sorted(commits.get(slide_id, ())):
+        own = sorted(commits.get(slide_id, ()))
+        # A later epoch was opened by nothing but the closing of those before, whose marks gc may have removed.
+        newest = own[-1].epoch if own else 1
+        state = SlideState(slide_id, epoch=max(closed.get(slide_id, 0) + 1, newest))
+        for commit in own:
             # Whatever stands in a closed epoch is dead, whenever it was written.
             if commit.epoch == state.epoch:
                 state.keys[commit.subject] = commit

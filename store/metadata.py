@@ -4,6 +4,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from slidelake.errors import ManifestError, StoreError
+from slidelake.store.deny_list import DenyList
 from slidelake.store.ids import slug
 from slidelake.store.objects import Objects
 
@@ -20,8 +21,9 @@ _ATTEMPTS = 100
 class Metadata:
     """Free columns about slides (labels, site, consent, …), by slide_id; what manifests say is kept here."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, denied: DenyList | None = None) -> None:
         self._objects = objects
+        self._denied = denied
 
     def generation(self) -> int:
         """The latest generation; 0 where there is none."""
@@ -47,20 +49,77 @@ class Metadata:
         """Puts what `frame` says over what is known, by (slide_id, column); returns the generation.
 
         Empty cells say nothing. No new generation is written where nothing changes. Raises ManifestError: no
-        slide_id column, an id twice, or a column of another type than it has in the store.
+        slide_id column, an id twice, or a column of another type than it has in the store. Rows of deleted
+        slides and patients stay out.
         """
         new = _checked(frame)
         for _ in range(_ATTEMPTS):
             generation = self.generation()
-            old = self._read(generation)
-            merged = _merge(old, new)
+            try:
+                old = self._read(generation)
+            except FileNotFoundError:
+                continue  # a deletion wrote the next one, and removed this
+            merged = self._allowed(_merge(old, self._allowed(new)))
             if merged.equals(old):
                 return generation
-            if self._objects.put_if_absent(_key(generation + 1), to_parquet(merged)):
+            if self._put(generation + 1, merged):
+                if self._denied is not None and len(self._allowed(merged)) < len(merged):
+                    self.forget_denied()  # deleted since it was merged
                 return generation + 1
         raise StoreError(
             f"{_ATTEMPTS} other writers changed the metadata meanwhile", remedy="Run the same command again."
         )
+
+    def forget_denied(self) -> int:
+        """Writes the next generation without the rows of deleted slides and patients, and removes the older ones;
+        how many objects were written or removed. Nothing happens where no generation holds such a row."""
+        for _ in range(_ATTEMPTS):
+            generation = self.generation()
+            try:
+                table = self._read(generation)
+            except FileNotFoundError:
+                continue
+            left = self._allowed(table).reset_index(drop=True)
+            dirty = len(left) < len(table)
+            if dirty and not self._put(generation + 1, left):
+                continue
+            latest = generation + 1 if dirty else generation
+            gone = 0
+            for number in sorted(filter(None, map(_number, self._objects.list(_FOLDER)))):
+                if number < latest and (dirty or self._holds_denied(number)):
+                    self._objects.delete(_key(number))
+                    gone += 1
+            return gone + dirty
+        raise StoreError(
+            f"{_ATTEMPTS} other writers changed the metadata meanwhile", remedy="Run the same command again."
+        )
+
+    def _holds_denied(self, generation: int) -> bool:
+        try:
+            table = self._read(generation)
+        except FileNotFoundError:
+            return False
+        return len(self._allowed(table)) < len(table)
+
+    def _allowed(self, frame: "pd.DataFrame") -> "pd.DataFrame":
+        """The rows that are not on the deny-list, by slide or patient."""
+        if self._denied is None or frame.empty:
+            return frame
+        out = frame["slide_id"].isin(self._denied.among("slide", frame["slide_id"].astype("str")))
+        if "patient_id" in frame:
+            said = frame["patient_id"].dropna().astype("str")
+            out |= frame["patient_id"].astype("str").isin(self._denied.among("patient", said))
+        return frame if not out.any() else frame[~out]
+
+    def _put(self, generation: int, table: "pd.DataFrame") -> bool:
+        """Writes one generation; False where another writer has it, or a later one is there."""
+        if not self._objects.put_if_absent(_key(generation), to_parquet(table)):
+            return False
+        if self.generation() > generation:
+            # A slow writer may put a number that a deletion removed since: what it says must go into the latest.
+            self._objects.delete(_key(generation))
+            return False
+        return True
 
     def _read(self, generation: int) -> "pd.DataFrame":
         import pandas as pd

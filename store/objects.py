@@ -1,6 +1,7 @@
 """The objects of a store by key, on a local folder or any fsspec URL: the only module that touches fsspec."""
 
 import builtins
+import errno
 import json
 import os
 import re
@@ -8,10 +9,10 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import fsspec
 
@@ -20,6 +21,10 @@ from slidelake.store.durable import fsync_tree, make_folders, writing
 from slidelake.store.put_if_absent import ASIDE, links_work, put_local, put_remote, write_durably
 
 __all__ = ["Objects"]
+
+_T = TypeVar("_T")
+# How often a step is tried again that another process undid.
+_TRIES = 20
 
 
 # What Path makes of s3://lake; a drive has one letter.
@@ -161,9 +166,13 @@ class Objects:
         """
         with writing(self.url):
             if self.local is not None:
-                path = self._local(key)
-                make_folders(path.parent, self.local)
-                return put_local(path, data)
+                path, root = self._local(key), self.local
+
+                def put() -> bool:
+                    make_folders(path.parent, root)
+                    return put_local(path, data)
+
+                return _insist(put)
             return put_remote(self._fs, self._remote(key), data)
 
     def replace(self, key: str, data: bytes) -> None:
@@ -197,20 +206,36 @@ class Objects:
             )
         with writing(self.url):
             if self.local is not None:
-                folder = self._local(prefix)
-                if folder.is_dir():
-                    shutil.rmtree(folder)
+                _remove_tree(self._local(prefix))
             elif self._fs.exists(self._remote(prefix)):
                 self._fs.rm(self._remote(prefix), recursive=True)
+
+    def prune(self, prefix: str) -> None:
+        """Removes a local folder and those above it that hold nothing; object stores have no folders."""
+        if self.local is None:
+            return
+        here = self._local(prefix)
+        while here != self.local:
+            try:
+                here.rmdir()
+            except FileNotFoundError:
+                pass
+            except OSError:
+                return  # it holds something
+            here = here.parent
 
     def new_file(self, key: str) -> "NewFile":
         """A file to write a new, large object to, in its place (local) or to be uploaded (remote)."""
         if self.local is None:
             return NewFile(self, key, None)
         path = self._local(key)
-        with writing(self.url):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        return NewFile(self, key, path)
+
+        def begin() -> NewFile:
+            with writing(self.url):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            return NewFile(self, key, path)
+
+        return _insist(begin)
 
     def upload(self, path: Path, key: str) -> None:
         """Copies a local file to a key of a remote store."""
@@ -312,6 +337,30 @@ class NewFile:
         self._file.close()
         if self._folder is not None:
             self._folder.cleanup()
+
+
+def _insist(step: Callable[[], _T]) -> _T:
+    """Does a step that makes a folder and then a file in it; another process may take the empty folder away."""
+    for _ in range(_TRIES):
+        try:
+            return step()
+        except FileNotFoundError:
+            continue
+    return step()
+
+
+def _remove_tree(folder: Path) -> None:
+    """Removes a folder with all in it, also while others remove the same or a late writer adds to it."""
+    for left in reversed(range(_TRIES)):
+        if not folder.is_dir():
+            return
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            continue
+        except OSError as exc:
+            if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not left:
+                raise
 
 
 def _checked(key: str) -> str:

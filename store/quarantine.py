@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from slidelake.store.deny_list import DenyList
 from slidelake.store.ids import require_slug
 from slidelake.store.objects import Objects
 
@@ -20,11 +21,16 @@ def quarantine_key(uri: str, asked: Mapping[str, Any]) -> str:
 class Quarantine:
     """The entries of one store. A commit outranks an entry; a success clears it."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, denied: DenyList | None = None) -> None:
         self._objects = objects
+        self._denied = denied
 
     def put(self, key: str, entry: Mapping[str, Any]) -> None:
-        """Records why a slide is not in; over an older entry of the same key."""
+        """Records why a slide is not in; over an older entry of the same key. Of one that was deleted nothing is
+        written down."""
+        names = {"slide_id": str(entry.get("slide_id") or ""), "uri": str(entry.get("uri") or "")}
+        if self._denied is not None and self._denied.find(**names):
+            return
         data = json.dumps({**entry, "key": key}, indent=1, allow_nan=False).encode()
         self._objects.replace(_place(key), data)
 

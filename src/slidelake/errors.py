@@ -32,6 +32,7 @@ SlidelakeError                      exit code 1 unless said otherwise
 │   ├── StoreFullError (OSError)
 │   ├── AlreadyCommittedError       another writer won; its data stands
 │   ├── GridMismatchError           rows that do not belong to the committed coords
+│   ├── SlideDeletedError           the slide, its patient, source or content is on the deny-list
 │   ├── NotFiniteError (ValueError)
 │   └── DamagedStoreError           exit code 5
 ├── EncoderError
@@ -68,6 +69,7 @@ __all__ = [
     "NotAStoreError",
     "NotFiniteError",
     "QueryError",
+    "SlideDeletedError",
     "SlideError",
     "SlideTooSmallError",
     "SlidelakeError",
@@ -241,6 +243,10 @@ class AlreadyCommittedError(StoreError):
 
 
 class GridMismatchError(StoreError):
+    pass
+
+
+class SlideDeletedError(StoreError):
     pass
 
 

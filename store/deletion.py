@@ -1,0 +1,251 @@
+"""Deletes slides from all that a store keeps: denied first, then dead, then gone.
+
+    deny-list → epoch closed → run reports, quarantine, snapshots, metadata → arrays → commits → catalog
+
+The deny-list alone says what has to go: whatever is cut off between two of these steps is finished by the same
+command, or by any later deletion or gc. What tells who belongs to whom (metadata, commits) goes last. Only the
+`closed` mark stays until the grace has passed, against writers that are still at work; its key holds the
+slide's id.
+"""
+
+import json
+import logging
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from slidelake.store.attempts import GC_GRACE
+from slidelake.store.commits import FORMAT, parse_commit
+from slidelake.store.ids import require_slug
+from slidelake.store.layout import COMMITS, CommitKey, closed_epoch, closed_key, commit_folder, states_of
+from slidelake.store.objects import Objects
+from slidelake.store.redact import Redactor, words_of
+
+if TYPE_CHECKING:
+    from slidelake.store.feature_store import FeatureStore
+
+__all__ = ["Deletion", "closed_marks", "delete_slides", "slides_anywhere", "sweep"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Deletion:
+    """What a deletion did: the slides as the store spelled them, how many objects went, and until when their
+    `closed` marks stay (None: nothing stays)."""
+
+    slides: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    objects: dict[str, int] = field(default_factory=dict)
+    marks_until: datetime | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Trace:
+    """What a slide left in commits and quarantine, by which it is known."""
+
+    slide_id: str
+    known: bool = False
+    uris: set[str] = field(default_factory=set)
+    checksums: set[str] = field(default_factory=set)
+    patients: set[str] = field(default_factory=set)
+
+
+def delete_slides(
+    store: "FeatureStore", slide_ids: Iterable[str], *, patient_id: str = "", now: datetime | None = None
+) -> Deletion:
+    """Deletes slides, and denies `patient_id` with them where they are all of a patient's.
+
+    Raises UsageError for an id that cannot be one. What was deleted before and is denied still is swept with it.
+    """
+    now = now or datetime.now(UTC)
+    denied = store.denied
+    traces = [_trace(store, require_slug(slide_id, "slide_id")) for slide_id in slide_ids]
+    patient = [denied.hash_of("patient", patient_id)] if patient_id else []
+    if patient_id:
+        denied.add(patient_id=patient_id, because=patient, now=now)
+    words = words_of(patient_id=patient_id)
+    for trace in traces:
+        because = [denied.hash_of("slide", trace.slide_id), *patient]
+        denied.add(slide_id=trace.slide_id, because=because, now=now)
+        for uri in sorted(trace.uris):
+            denied.add(uri=uri, because=because, now=now)
+        for checksum in sorted(trace.checksums):
+            denied.add(checksum=checksum, because=because, now=now)
+        words |= words_of(slide_id=trace.slide_id)
+        for uri in trace.uris:
+            words |= words_of(uri=uri)
+    for trace in traces:
+        _close(store, trace.slide_id, now)
+    done = Deletion([trace.slide_id for trace in traces if trace.known])
+    done.unknown = [trace.slide_id for trace in traces if not trace.known]
+    done.objects = sweep(store, words)
+    marks = [mark for trace in traces for mark in closed_marks(store.objects, trace.slide_id).values()]
+    done.marks_until = max(marks) + GC_GRACE if marks else None
+    log.info("slides deleted", extra={"slides": len(traces)})
+    return done
+
+
+def sweep(store: "FeatureStore", words: Iterable[str] = ()) -> dict[str, int]:
+    """Removes whatever the store still holds of denied slides, but for their `closed` marks; counts by part.
+
+    Texts elsewhere that hold one of `words` (names of what is deleted just now) are replaced by keyed hashes.
+    """
+    redactor = Redactor(store.denied, words)
+    counts = {
+        "runs": _runs(store, redactor),
+        "quarantine": _quarantine(store, redactor),
+    }
+    counts["snapshots"] = _snapshots(store)
+    counts["metadata"] = store.metadata.forget_denied()
+    gone = sorted(store.denied.among("slide", slides_anywhere(store)))
+    counts["arrays"] = sum(_arrays(store.objects, slide_id) for slide_id in gone)
+    counts["commits"] = sum(_commits(store.objects, slide_id) for slide_id in gone)
+    store.catalog()  # derived: the rows of what is gone leave it
+    return {part: count for part, count in counts.items() if count}
+
+
+def slides_anywhere(store: "FeatureStore") -> set[str]:
+    """Every slide id under `commits/` and `slides/`, with or without a commit."""
+    ids = {key.split("/")[2] for key in store.objects.list(COMMITS) if key.count("/") == 3}
+    if store.objects.local is not None:
+        # An empty folder tells its id too; object stores have none.
+        ids |= {
+            slide_id
+            for prefix in store.objects.folders(COMMITS)
+            for slide_id in store.objects.folders(f"{COMMITS}/{prefix}")
+        }
+    return ids | set(store.objects.folders("slides"))
+
+
+def closed_marks(objects: Objects, slide_id: str) -> dict[str, datetime]:
+    """When each `closed` mark of a slide was put, by its key."""
+    marks = {}
+    for key in objects.list(commit_folder(slide_id)):
+        if closed_epoch(key.rpartition("/")[2]) is not None:
+            body = _json(objects, key)
+            if body is not None:
+                marks[key] = _time(body)
+    return marks
+
+
+def _time(body: dict[str, Any]) -> datetime:
+    try:
+        return datetime.fromisoformat(str(body["closed"]))
+    except (KeyError, ValueError):
+        # A mark that was cut off where there are no hard links: it closes its epoch by its key alone.
+        return datetime.min.replace(tzinfo=UTC)
+
+
+def _trace(store: "FeatureStore", slide_id: str) -> _Trace:
+    slide_id = store.state(slide_id).slide_id
+    trace = _Trace(slide_id)
+    for key in store.objects.list(commit_folder(slide_id)):
+        trace.known = True
+        parsed = CommitKey.parse(key)
+        try:
+            commit = parse_commit(parsed, store.objects.read(key)) if parsed else None
+        except FileNotFoundError:
+            continue
+        if commit is not None:
+            trace.uris.add(str(commit.provenance.get("source_uri") or ""))
+            trace.checksums.add(str(commit.provenance.get("source_checksum") or ""))
+            trace.patients.add(str(commit.provenance.get("patient_id") or ""))
+    for entry in store.quarantine.read_all():
+        if str(entry.get("slide_id", "")).casefold() == slide_id.casefold():
+            trace.known = True
+            trace.uris.add(str(entry.get("uri") or ""))
+    trace.known = trace.known or slide_id in store.objects.folders("slides")
+    for names in (trace.uris, trace.checksums, trace.patients):
+        names.discard("")
+    return trace
+
+
+def _close(store: "FeatureStore", slide_id: str, now: datetime) -> None:
+    """Closes the open epoch, once a denial: a writer that saw it open may be at work though nothing is in it."""
+    denial = (store.denied.entry(slide_id=slide_id) or {}).get("token", "")
+    while True:
+        keys = store.objects.list(commit_folder(slide_id))
+        state = states_of(keys).get(slide_id)
+        epoch = state.epoch if state else 1
+        if state is None or not state.keys:
+            last = _json(store.objects, closed_key(slide_id, epoch - 1)) if epoch > 1 else None
+            if last is not None and last.get("denial") == denial:
+                return
+        body = {"format": FORMAT, "closed": now.isoformat(timespec="microseconds"), "denial": denial}
+        if store.objects.put_if_absent(closed_key(slide_id, epoch), json.dumps(body).encode()):
+            return
+
+
+def _arrays(objects: Objects, slide_id: str) -> int:
+    count = len(objects.list(f"slides/{slide_id}"))
+    objects.delete_tree(f"slides/{slide_id}")
+    return count
+
+
+def _snapshots(store: "FeatureStore") -> int:
+    names = store.snapshots.names()
+    pinned = {slide_id for name in names for slide_id in store.snapshots.read(name).slides}
+    # Also where no snapshot names them: an older generation, which a deletion that was cut off left, does.
+    return store.snapshots.forget(store.denied.among("slide", pinned)) if names else 0
+
+
+def _commits(objects: Objects, slide_id: str) -> int:
+    folder = commit_folder(slide_id)
+    keys = [key for key in objects.list(folder) if closed_epoch(key.rpartition("/")[2]) is None]
+    for key in keys:
+        objects.delete(key)
+    objects.prune(folder)
+    return len(keys)
+
+
+def _runs(store: "FeatureStore", redactor: Redactor) -> int:
+    """Run reports that name what is deleted, written anew under the next key without the names."""
+    count = 0
+    for key in store.objects.list("runs"):
+        report = _json(store.objects, key)
+        if report is None:
+            continue
+        clean = redactor.report(report)
+        if clean == report:
+            continue
+        data = json.dumps(clean, indent=1, allow_nan=False).encode()
+        stem, mark, number = key.removesuffix(".json").rpartition("~")
+        stem = stem if mark and re.fullmatch(r"[0-9]+", number) else key.removesuffix(".json")
+        turn = int(number) + 1 if stem != key.removesuffix(".json") else 2
+        while not store.objects.put_if_absent(f"{stem}~{turn}.json", data):
+            if _json(store.objects, f"{stem}~{turn}.json") == clean:
+                break  # a deletion that was cut off here wrote it
+            turn += 1
+        store.objects.delete(key)
+        count += 1
+    return count
+
+
+def _quarantine(store: "FeatureStore", redactor: Redactor) -> int:
+    """Entries of denied slides go; others that mention one keep their reason."""
+    entries = store.quarantine.read_all()
+    slides = store.denied.among("slide", {str(each.get("slide_id") or "") for each in entries})
+    uris = store.denied.among("uri", {str(each.get("uri") or "") for each in entries})
+    count = 0
+    for entry in entries:
+        clean = {**redactor.values(entry), "key": entry["key"]}
+        if entry.get("slide_id") in slides or entry.get("uri") in uris:
+            store.quarantine.clear(entry["key"])
+        elif clean != entry:
+            store.quarantine.put(entry["key"], clean)
+        else:
+            continue
+        count += 1
+    return count
+
+
+def _json(objects: Objects, key: str) -> dict[str, Any] | None:
+    try:
+        found = objects.read_json(key)
+    except (FileNotFoundError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
