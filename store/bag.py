@@ -7,7 +7,8 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from slidelake.errors import DamagedStoreError
+from slidelake.errors import DamagedStoreError, StoreError
+from slidelake.store.clients import is_client_error, meaning
 from slidelake.store.commits import Commit
 from slidelake.store.objects import Objects
 
@@ -34,7 +35,7 @@ class _Committed:
     def group(self) -> zarr.Group:
         """The Zarr group, read-only; slice its arrays to read rows without the rest."""
         with _damage(self):
-            return zarr.open_group(self.path, mode="r", zarr_format=3)
+            return zarr.open_group(self._zarr_store(), mode="r", zarr_format=3)
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -69,6 +70,9 @@ class _Committed:
                 )
             return np.asarray(found[...])
 
+    def _zarr_store(self) -> Any:
+        return self.objects.zarr_store(self.commit.attempt)
+
     def _has_data(self, key: str) -> bool:
         try:
             return self.objects.size(key) > 0
@@ -80,7 +84,7 @@ class _Committed:
         import xarray
 
         with _damage(self):
-            dataset: xarray.Dataset = xarray.open_zarr(self.path, consolidated=False)
+            dataset: xarray.Dataset = xarray.open_zarr(self._zarr_store(), consolidated=False)
             return dataset
 
 
@@ -190,7 +194,12 @@ class _damage:  # noqa: N801 - reads as the statement it makes
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError | ValueError | KeyError) and not isinstance(error, DamagedStoreError):
+        if error is None or isinstance(error, StoreError):
+            return
+        if self._reader.objects.local is None and is_client_error(error):
+            # A server that is away is no damage.
+            raise meaning(self._reader.objects.url, error) from error
+        if isinstance(error, OSError | ValueError | KeyError):
             raise DamagedStoreError(
                 f"{self._reader.path} cannot be read ({error})",
                 remedy="Run slidelake verify: it says what to do.",

@@ -8,6 +8,7 @@ import secrets
 import shutil
 import tempfile
 import time
+from functools import cached_property
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import fsspec
 
 from slidelake.errors import MissingDependencyError, StoreNotWritableError, UsageError
+from slidelake.store.clients import asking, client_options, tune
 from slidelake.store.durable import fsync_tree, make_folders, writing
 from slidelake.store.put_if_absent import ASIDE, links_work, put_local, put_remote, write_durably
 
@@ -29,8 +31,8 @@ class Objects:
     """Reads, lists and writes the objects of one store.
 
     Keys are `/`-separated and relative to the store. `url` is normalised (a local store's is its absolute
-    path); `local` is set when the store is a local folder. Operating-system refusals become
-    StoreNotWritableError and StoreFullError.
+    path); `local` is set when the store is a local folder. Refusals become StoreNotWritableError and
+    StoreFullError, a remote server that is away or wants other credentials StoreUnreachableError.
     """
 
     def __init__(self, url: str | os.PathLike[str]) -> None:
@@ -50,8 +52,7 @@ class Objects:
             self.url = str(self.local)
             return
         try:
-            # A cached listing would hide what other writers commit.
-            self._fs, root = fsspec.core.url_to_fs(text, use_listings_cache=False)
+            self._fs, root = fsspec.core.url_to_fs(text, **client_options(text))
         except ImportError as exc:
             raise MissingDependencyError(
                 f"{text.partition('://')[0]}:// needs a package that is not installed ({exc})",
@@ -62,6 +63,7 @@ class Objects:
                 f"{text} is no URL of a store ({exc})",
                 remedy="Give a folder, or a URL that fsspec knows: s3://, gs://, memory://.",
             ) from exc
+        tune(self._fs, text)
         self._root = root.rstrip("/")
         self.url = text.rstrip("/")
 
@@ -75,7 +77,8 @@ class Objects:
         """The object's bytes; raises FileNotFoundError."""
         if self.local is not None:
             return self._local(key).read_bytes()
-        return bytes(self._fs.cat_file(self._remote(key)))
+        with asking(self.url):
+            return bytes(self._fs.cat_file(self._remote(key)))
 
     def read_json(self, key: str) -> Any:
         """The object's JSON; raises FileNotFoundError, or ValueError where it does not parse."""
@@ -85,7 +88,8 @@ class Objects:
         """The object's size in bytes; raises FileNotFoundError."""
         if self.local is not None:
             return self._local(key).stat().st_size
-        return int(self._fs.info(self._remote(key))["size"])
+        with asking(self.url):
+            return int(self._fs.info(self._remote(key))["size"])
 
     def age(self, key: str) -> float | None:
         """Seconds since a local object was written, by the file system's clock; None on remote stores."""
@@ -97,7 +101,8 @@ class Objects:
         """Whether there is an object under this key (a folder is none)."""
         if self.local is not None:
             return self._local(key).is_file()
-        return bool(self._fs.isfile(self._remote(key)))
+        with asking(self.url):
+            return bool(self._fs.isfile(self._remote(key)))
 
     def list(self, prefix: str) -> list[str]:
         """Every key below a folder, sorted; [] when there is none."""
@@ -112,7 +117,8 @@ class Objects:
             ]
             return sorted(keys)
         try:
-            found = self._fs.find(self._remote(prefix))
+            with asking(self.url):
+                found = self._fs.find(self._remote(prefix))
         except FileNotFoundError:
             return []
         start = len(self._root) + 1
@@ -127,7 +133,8 @@ class Objects:
             with os.scandir(folder) as entries:
                 return sorted(entry.name for entry in entries if entry.is_dir())
         try:
-            found = self._fs.ls(self._remote(prefix), detail=True)
+            with asking(self.url):
+                found = self._fs.ls(self._remote(prefix), detail=True)
         except FileNotFoundError:
             return []
         return sorted(
@@ -144,14 +151,16 @@ class Objects:
                 path = self._local(key)
                 make_folders(path.parent, self.local)
                 return put_local(path, data)
+        with asking(self.url, writing=True):
             return put_remote(self._fs, self._remote(key), data)
 
     def replace(self, key: str, data: bytes) -> None:
         """Writes an object, over an older one if there is one; readers see the old or the new, whole."""
-        with writing(self.url):
-            if self.local is None:
+        if self.local is None:
+            with asking(self.url, writing=True):
                 self._fs.pipe_file(self._remote(key), data)
-                return
+            return
+        with writing(self.url):
             path = self._local(key)
             make_folders(path.parent, self.local)
             aside = path.parent / f"{ASIDE}{secrets.token_hex(8)}"
@@ -163,10 +172,12 @@ class Objects:
 
     def delete(self, key: str) -> None:
         """Deletes an object; nothing happens where there is none."""
-        with writing(self.url):
-            if self.local is not None:
+        if self.local is not None:
+            with writing(self.url):
                 self._local(key).unlink(missing_ok=True)
-            elif self._fs.isfile(self._remote(key)):
+            return
+        with asking(self.url, writing=True):
+            if self._fs.isfile(self._remote(key)):
                 self._fs.rm_file(self._remote(key))
 
     def delete_tree(self, prefix: str) -> None:
@@ -175,12 +186,14 @@ class Objects:
             raise UsageError(
                 "deleting the whole store is not done here", remedy="Delete its folder yourself."
             )
-        with writing(self.url):
-            if self.local is not None:
-                folder = self._local(prefix)
+        if self.local is not None:
+            folder = self._local(prefix)
+            with writing(self.url):
                 if folder.is_dir():
                     shutil.rmtree(folder)
-            elif self._fs.exists(self._remote(prefix)):
+            return
+        with asking(self.url, writing=True):
+            if self._fs.exists(self._remote(prefix)):
                 self._fs.rm(self._remote(prefix), recursive=True)
 
     def new_file(self, key: str) -> "NewFile":
@@ -194,7 +207,7 @@ class Objects:
 
     def upload(self, path: Path, key: str) -> None:
         """Copies a local file to a key of a remote store."""
-        with writing(self.url):
+        with asking(self.url, writing=True):
             self._fs.put_file(str(path), self._remote(key))
 
     def sync_tree(self, prefix: str) -> None:
@@ -206,6 +219,34 @@ class Objects:
     def url_of(self, key: str) -> str:
         """What zarr.open_group, pyarrow and lancedb take for this key."""
         return str(self._local(key)) if self.local is not None else f"{self.url}/{key}".rstrip("/")
+
+    def zarr_store(self, key: str) -> Any:
+        """What zarr.open_group, zarr.open_array and xarray.open_zarr take to read what is below this key.
+
+        On a remote store all of them share one client: by its URL fsspec would make one for every thread that
+        asks, and keep its connections open for ever.
+        """
+        if self.local is not None:
+            return self.url_of(key)
+        from zarr.storage import FsspecStore
+
+        return FsspecStore(self._zarr_client, path=self._remote(key), read_only=True)
+
+    @cached_property
+    def _zarr_client(self) -> Any:
+        # zarr wants a client that lives on its own event loop.
+        from zarr.storage import FsspecStore
+
+        fs = FsspecStore.from_url(self.url, storage_options=client_options(self.url)).fs
+        tune(fs, self.url)
+        return fs
+
+    def bucket_exists(self) -> bool:
+        """Whether the bucket of a remote store is there; True where there are no buckets."""
+        if self.local is not None or "memory" in self._fs.protocol:
+            return True
+        with asking(self.url):
+            return bool(self._fs.exists(self._root.partition("/")[0]))
 
     def check_put_if_absent(self) -> None:
         """Tries it; raises StoreNotWritableError where the endpoint takes a second put for the same key."""

@@ -170,7 +170,7 @@ class _Look:
     def _checksum(self, name: str, entry: dict[str, Any]) -> None:
         digest = xxhash.xxh3_128()
         try:
-            array = zarr.open_array(self._objects.url_of(f"{self._commit.attempt}/{name}"), mode="r")
+            array = zarr.open_array(self._objects.zarr_store(f"{self._commit.attempt}/{name}"), mode="r")
             for start in range(0, array.shape[0], _BLOCK):
                 digest.update(raw(np.asarray(array[start : start + _BLOCK])))
         except Exception as exc:  # noqa: BLE001 - whatever a codec raises about broken bytes is the finding

@@ -30,6 +30,7 @@ SlidelakeError                      exit code 1 unless said otherwise
 │   ├── StoreVersionError
 │   ├── StoreNotWritableError (PermissionError)
 │   ├── StoreFullError (OSError)
+│   ├── StoreUnreachableError (ConnectionError)  a remote store's server is away, or refuses us
 │   ├── AlreadyCommittedError       another writer won; its data stands
 │   ├── GridMismatchError           rows that do not belong to the committed coords
 │   ├── NotFiniteError (ValueError)
@@ -75,6 +76,7 @@ __all__ = [
     "StoreError",
     "StoreFullError",
     "StoreNotWritableError",
+    "StoreUnreachableError",
     "StoreVersionError",
     "TooCoarseError",
     "UnknownAggregatorError",
@@ -233,6 +235,10 @@ class StoreNotWritableError(StoreError, PermissionError):
 
 
 class StoreFullError(StoreError, OSError):
+    pass
+
+
+class StoreUnreachableError(StoreError, ConnectionError):
     pass
 
 

@@ -88,6 +88,10 @@ class Bucket:
         }
         self.server.control("POST", self.name, {"fault": fault})
 
+    def drop_faults(self) -> None:
+        """Answers again."""
+        self.server.control("POST", self.name, {"faults": []})
+
     def requests(self) -> list[str]:
         """`METHOD path` of every request for this bucket so far, in the order of their arrival."""
         log = self.server.control("GET", self.name)["requests"]
@@ -168,9 +172,19 @@ class Server:
 
 
 def forget_clients() -> None:
-    """fsspec keeps one client for equal arguments, also where the environment says something else by now."""
+    """Closes the clients that fsspec keeps: one for equal arguments, also where the environment is another by now."""
     import s3fs
+    from fsspec.asyn import sync
+    from zarr.core.sync import sync as sync_in_zarr
 
+    for client in list(s3fs.S3FileSystem._cache.values()):
+        if client._s3 is not None:
+            # zarr's live on its own event loop, and nothing else closes them.
+            close = client._s3creator.__aexit__
+            if client.asynchronous:
+                sync_in_zarr(close(None, None, None))
+            else:
+                sync(client.loop, close, None, None, None)
     s3fs.S3FileSystem.clear_instance_cache()
 
 
@@ -252,7 +266,7 @@ class _Application:
             env["wsgi.input"] = io.BytesIO(env["wsgi.input"].read(length))
         time.sleep(rules.latency)
         if f"Credential={ACCESS_KEY}/" not in env.get("HTTP_AUTHORIZATION", ""):
-            return _answer(start, "403 Forbidden", "InvalidAccessKeyId")
+            return _answer(env, start, "403 Forbidden", "InvalidAccessKeyId")
         if not rules.honour_conditions:
             env.pop("HTTP_IF_NONE_MATCH", None)
             env.pop("HTTP_IF_MATCH", None)
@@ -299,11 +313,11 @@ def _next_fault(rules: _Rules, method: str, path: str) -> dict[str, Any] | None:
 
 def _fail(fault: dict[str, Any], env: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
     if fault["how"] == "500":
-        return _answer(start, "500 Internal Server Error", "InternalError")
+        return _answer(env, start, "500 Internal Server Error", "InternalError")
     if fault["how"] == "503":
-        return _answer(start, "503 Service Unavailable", "ServiceUnavailable")
+        return _answer(env, start, "503 Service Unavailable", "ServiceUnavailable")
     if fault["how"] == "403":
-        return _answer(start, "403 Forbidden", "AccessDenied")
+        return _answer(env, start, "403 Forbidden", "AccessDenied")
     if fault["how"] == "hang":
         time.sleep(fault["hang"])
     import socket
@@ -312,10 +326,10 @@ def _fail(fault: dict[str, Any], env: dict[str, Any], start: Callable[..., Any])
     raise ConnectionAbortedError("the answer is lost on purpose")
 
 
-def _answer(start: Callable[..., Any], status: str, code: str) -> Iterable[bytes]:
+def _answer(env: dict[str, Any], start: Callable[..., Any], status: str, code: str) -> Iterable[bytes]:
     body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>said so by the test</Message></Error>"
     start(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
-    return [body.encode()]
+    return [] if env["REQUEST_METHOD"] == "HEAD" else [body.encode()]
 
 
 def _forget_bucket(name: str) -> None:
