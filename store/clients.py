@@ -7,7 +7,7 @@ from typing import Any
 
 from slidelake.errors import SlidelakeError, StoreNotWritableError, StoreUnreachableError
 
-__all__ = ["asking", "client_options", "is_client_error", "meaning", "tune"]
+__all__ = ["asking", "client_options", "is_client_error", "meaning", "read_options", "tune"]
 
 # botocore sends a request three times, and s3fs all of that once more at each of its two layers, as it alone knows of
 # answers that break off. A server that is not there is known after two seconds, one that takes requests and never
@@ -30,6 +30,12 @@ def tune(fs: Any, url: str) -> None:
     """What a client takes only once it is there."""
     if _is_s3(url):
         fs.retries = _S3FS_ATTEMPTS
+
+
+def read_options(url: str) -> dict[str, Any]:
+    """What a whole object is read with: s3fs would ask for its size first, in a request of its own, to read objects
+    of more than 50 MB in parts."""
+    return {"max_concurrency": 1} if _is_s3(url) else {}
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import Any
 import fsspec
 
 from slidelake.errors import MissingDependencyError, StoreNotWritableError, UsageError
-from slidelake.store.clients import asking, client_options, tune
+from slidelake.store.clients import asking, client_options, read_options, tune
 from slidelake.store.durable import fsync_tree, make_folders, writing
 from slidelake.store.put_if_absent import ASIDE, links_work, put_local, put_remote, write_durably
 
@@ -78,7 +78,7 @@ class Objects:
         if self.local is not None:
             return self._local(key).read_bytes()
         with asking(self.url):
-            return bytes(self._fs.cat_file(self._remote(key)))
+            return bytes(self._fs.cat_file(self._remote(key), **read_options(self.url)))
 
     def read_json(self, key: str) -> Any:
         """The object's JSON; raises FileNotFoundError, or ValueError where it does not parse."""
@@ -237,7 +237,8 @@ class Objects:
         # zarr wants a client that lives on its own event loop.
         from zarr.storage import FsspecStore
 
-        fs = FsspecStore.from_url(self.url, storage_options=client_options(self.url)).fs
+        options = {**client_options(self.url), **read_options(self.url)}
+        fs = FsspecStore.from_url(self.url, storage_options=options).fs
         tune(fs, self.url)
         return fs
 

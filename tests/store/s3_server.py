@@ -30,7 +30,7 @@ from typing import Any, Literal
 
 import pytest
 
-__all__ = ["Bucket", "Server", "running_server", "s3_bucket", "s3_server"]
+__all__ = ["Bucket", "Server", "forget_clients", "running_server", "s3_bucket", "s3_clients", "s3_server"]
 
 ACCESS_KEY, SECRET_KEY = "slidelake-test", "slidelake-test-secret"
 _ROOT = Path(__file__).resolve().parents[2]
@@ -139,11 +139,7 @@ class Server:
                 patch.setenv(name, value)
             for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"):
                 patch.delenv(name, raising=False)
-            forget_clients()
-            try:
-                yield
-            finally:
-                forget_clients()
+            yield
 
     def new_bucket(self) -> Bucket:
         """A bucket that no other has."""
@@ -171,8 +167,18 @@ class Server:
         return data
 
 
+@contextmanager
+def fresh_clients() -> Iterator[None]:
+    """For what changes the environment or s3fs: fsspec keeps one client for equal arguments, whatever else changed."""
+    forget_clients()
+    try:
+        yield
+    finally:
+        forget_clients()
+
+
 def forget_clients() -> None:
-    """Closes the clients that fsspec keeps: one for equal arguments, also where the environment is another by now."""
+    """Closes the clients that fsspec keeps."""
     import s3fs
     from fsspec.asyn import sync
     from zarr.core.sync import sync as sync_in_zarr
@@ -207,7 +213,8 @@ def running_server() -> Iterator[Server]:
             said = process.stdout.readline()
             if not said.strip().isdecimal():
                 raise RuntimeError(f"the S3 server did not start (it said {said!r})")
-            yield Server(int(said))
+            with fresh_clients():
+                yield Server(int(said))
         finally:
             process.stdin.close()
             process.wait(timeout=30)
@@ -218,6 +225,13 @@ def s3_server() -> Iterator[Server]:
     """One server for all tests of this process."""
     with running_server() as server:
         yield server
+
+
+@pytest.fixture
+def s3_clients() -> Iterator[None]:
+    """Clients of this test's own: see `fresh_clients`."""
+    with fresh_clients():
+        yield
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from botocore.retries.standard import ExponentialBackoff
 from slidelake.errors import AlreadyCommittedError, StoreUnreachableError
 from slidelake.store import FeatureStore, Objects, verify
 from slidelake.store.testing import GRID_ID, add_slide
-from tests.store.s3_server import Bucket, Failure, forget_clients
+from tests.store.s3_server import Bucket, Failure
 
 HOW: list[Failure] = ["500", "503", "closed", "hang"]
 ALWAYS = 100
@@ -19,9 +19,8 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def objects(s3_bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Objects:
+def objects(s3_bucket: Bucket, s3_clients: None, monkeypatch: pytest.MonkeyPatch) -> Objects:
     monkeypatch.setattr("s3fs.S3FileSystem.read_timeout", 0.1)
-    forget_clients()
     return Objects(f"{s3_bucket.url}/lake")
 
 

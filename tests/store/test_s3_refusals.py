@@ -32,6 +32,7 @@ def test_no_bucket(s3_bucket: Bucket) -> None:
         FeatureStore.open(url, create=True)
 
 
+@pytest.mark.usefixtures("s3_clients")
 def test_credentials_that_are_wrong_or_missing(s3_bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"{s3_bucket.url}/lake"
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of-nobody")
@@ -55,6 +56,7 @@ def test_no_right_to_write(s3_bucket: Bucket) -> None:
     assert store.objects.list("commits") == []
 
 
+@pytest.mark.usefixtures("s3_clients")
 def test_nobody_listens(s3_bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -66,11 +68,11 @@ def test_nobody_listens(s3_bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> N
 
 # aiohttp sends again by itself what met a connection that was closed. The clients' defaults would make it 125 times.
 @pytest.mark.parametrize(("how", "most"), [("500", 3), ("503", 3), ("closed", 24), ("hang", 12)])
+@pytest.mark.usefixtures("s3_clients")
 def test_a_server_that_fails_is_not_asked_for_ever(
     s3_bucket: Bucket, monkeypatch: pytest.MonkeyPatch, how: Failure, most: int
 ) -> None:
     monkeypatch.setattr("s3fs.S3FileSystem.read_timeout", 0.05)
-    forget_clients()
     objects = Objects(f"{s3_bucket.url}/lake")
     s3_bucket.fail(how, method="GET", key="a/key", times=1000, stored=False, hang=0.1)
     with pytest.raises(StoreUnreachableError, match="run the same command again"):
