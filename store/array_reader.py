@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from slidelake.errors import StoreError
 from slidelake.store.buffers import filled_into, row_numbers
 from slidelake.store.checksums import checksum
+from slidelake.store.clients import is_client_error, meaning
 from slidelake.store.damage import damaged
 from slidelake.store.objects import Objects
 from slidelake.store.packed_reader import PackedShard
@@ -95,6 +96,8 @@ def _stored(objects: Objects, folder: str, entry: Mapping[str, Any], slide: str)
         guess = _guess(folder, entry)
         text, *rest = objects.ranges([(f"{folder}/zarr.json", 0, _LONGEST), *([guess] if guess else [])])
         tail = rest[0] if rest else None
+    if objects.local is None and isinstance(text, Exception) and is_client_error(text):
+        raise meaning(objects.url, text, slide=slide) from text
     metadata = _parsed(text, f"{place}/zarr.json", slide)
     found = (metadata.get("shape"), metadata.get("data_type"))
     if found != (entry["shape"], entry["dtype"]):
@@ -114,7 +117,7 @@ def _stored(objects: Objects, folder: str, entry: Mapping[str, Any], slide: str)
             shard = RemoteShard(objects, folder, profile, slide, tail if tail is not None else b"")
         if shard.whole:
             return shard
-    return _ByZarr(place, entry, slide)
+    return _ByZarr(objects, folder, entry, slide)
 
 
 def _guess(folder: str, entry: Mapping[str, Any]) -> tuple[str, int, int] | None:
@@ -131,7 +134,7 @@ def _parsed(text: bytes | Exception, path: str, slide: str) -> dict[str, Any]:
     if isinstance(text, Exception):
         raise StoreError(
             f"{path} could not be read ({type(text).__name__}: {text})",
-            remedy="Look at the disk or the network, the credentials and the rights, and try again.",
+            remedy="Look at the disk and the rights, and try again.",
             slide=slide,
         ) from text
     try:
@@ -146,8 +149,9 @@ def _parsed(text: bytes | Exception, path: str, slide: str) -> dict[str, Any]:
 class _ByZarr:
     """An array of another profile: read whole, and checked, whatever is asked for."""
 
-    def __init__(self, place: str, entry: Mapping[str, Any], slide: str) -> None:
-        self._place, self._entry, self._slide = place, entry, slide
+    def __init__(self, objects: Objects, folder: str, entry: Mapping[str, Any], slide: str) -> None:
+        self._objects, self._folder, self._entry, self._slide = objects, folder, entry, slide
+        self._place = objects.url_of(folder)
 
     def read_into(self, out: NDArray[Any]) -> None:
         out[...] = self._whole()
@@ -173,7 +177,11 @@ class _ByZarr:
         import zarr
 
         try:
-            return np.asarray(zarr.open_array(self._place, mode="r", zarr_format=3)[start:end])
+            store = self._objects.zarr_store(self._folder)
+            return np.asarray(zarr.open_array(store, mode="r", zarr_format=3)[start:end])
         except Exception as exc:
+            if self._objects.local is None and is_client_error(exc):
+                # A server that is away is no damage.
+                raise meaning(self._objects.url, exc, slide=self._slide) from exc
             # Whatever a codec raises about broken bytes.
             raise damaged(self._place, f"cannot be read ({type(exc).__name__}: {exc})", self._slide) from exc

@@ -7,8 +7,9 @@ import numpy as np
 import zarr
 from numpy.typing import ArrayLike, NDArray
 
-from slidelake.errors import DamagedStoreError, UsageError
+from slidelake.errors import DamagedStoreError, StoreError, UsageError
 from slidelake.store.array_reader import ArrayReader
+from slidelake.store.clients import is_client_error, meaning
 from slidelake.store.commits import Commit
 from slidelake.store.objects import Objects
 
@@ -36,7 +37,7 @@ class _Committed:
     def group(self) -> zarr.Group:
         """The Zarr group, read-only; slice its arrays to read rows without the rest."""
         with _damage(self):
-            return zarr.open_group(self.path, mode="r", zarr_format=3)
+            return zarr.open_group(self._zarr_store(), mode="r", zarr_format=3)
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -67,12 +68,15 @@ class _Committed:
             reader = self._readers[name] = ArrayReader(self.objects, folder, arrays[name], self.slide_id)
         return reader
 
+    def _zarr_store(self) -> Any:
+        return self.objects.zarr_store(self.commit.attempt)
+
     def to_xarray(self) -> "xarray.Dataset":
         """The group as an xarray Dataset over dask arrays; nothing is read until computed."""
         import xarray
 
         with _damage(self):
-            dataset: xarray.Dataset = xarray.open_zarr(self.path, consolidated=False)
+            dataset: xarray.Dataset = xarray.open_zarr(self._zarr_store(), consolidated=False)
             return dataset
 
 
@@ -206,7 +210,12 @@ class _damage:  # noqa: N801 - reads as the statement it makes
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError | ValueError | KeyError) and not isinstance(error, DamagedStoreError):
+        if error is None or isinstance(error, StoreError):
+            return
+        if self._reader.objects.local is None and is_client_error(error):
+            # A server that is away is no damage.
+            raise meaning(self._reader.objects.url, error, slide=self._reader.slide_id) from error
+        if isinstance(error, OSError | ValueError | KeyError):
             raise DamagedStoreError(
                 f"{self._reader.path} cannot be read ({error})",
                 remedy="Run slidelake verify: it says what to do.",

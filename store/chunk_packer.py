@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from slidelake.store.checksums import little_endian
 from slidelake.store.chunk_codecs import ChunkCodec
-from slidelake.store.objects import NewFile
+from slidelake.store.new_file import NewFile
 from slidelake.store.profile import ArrayProfile
 
 __all__ = ["ChunkPacker"]

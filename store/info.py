@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from slidelake.errors import (
     DamagedStoreError,
     NotAStoreError,
-    StoreError,
     StoreNotWritableError,
     StoreVersionError,
 )
@@ -42,7 +41,8 @@ class StoreInfo:
 def read_info(objects: Objects) -> StoreInfo | None:
     """The store's own words; None where there are none.
 
-    Raises StoreVersionError (a newer format), DamagedStoreError (not what this format writes).
+    Raises StoreVersionError (a newer format), DamagedStoreError (not what this format writes),
+    StoreUnreachableError (no network, no credentials, no right to read).
     """
     try:
         data = objects.read(INFO_KEY)
@@ -50,13 +50,10 @@ def read_info(objects: Objects) -> StoreInfo | None:
         return None
     except (NotADirectoryError, IsADirectoryError) as exc:
         raise _not_a_store(objects, "is a file, not a store") from exc
-    except Exception as exc:
-        if objects.local is not None and not isinstance(exc, PermissionError):
-            raise
-        # Clients raise what they like: no network, no credentials, no such bucket, no right to read.
+    except PermissionError as exc:
         raise NotAStoreError(
             f"the store {objects.url} cannot be reached ({type(exc).__name__}: {exc})",
-            remedy="Look at the URL, the network, the credentials and the rights.",
+            remedy="Give this user the right to read it.",
         ) from exc
     try:
         body = json.loads(data)
@@ -96,13 +93,10 @@ def create_info(objects: Objects, tissue_rule: str, compression: str = "none") -
             raise _not_a_store(objects, f"holds other things ({shown})")
     try:
         objects.check_put_if_absent()
-    except StoreError:
-        raise
-    except Exception as exc:
-        # As above; a bucket that is not there is one of them.
+    except FileNotFoundError as exc:
         raise StoreNotWritableError(
-            f"no store can be made at {objects.url} ({type(exc).__name__}: {exc})",
-            remedy="Make the bucket or the folder above it first; look at the credentials and the rights.",
+            f"no store can be made at {objects.url} ({exc})",
+            remedy="Make the bucket first, or look whether its name is right.",
         ) from exc
     fresh = StoreInfo(FORMAT, secrets.token_hex(8), compression, tissue_rule, hash_key=secrets.token_hex(32))
     objects.put_if_absent(INFO_KEY, json.dumps(asdict(fresh), indent=1).encode())
@@ -116,6 +110,11 @@ def not_found(objects: Objects) -> NotAStoreError:
     """The error for a place where no store is."""
     if objects.local is not None and not objects.local.exists():
         return _not_a_store(objects, "does not exist")
+    if not objects.bucket_exists():
+        return NotAStoreError(
+            f"{objects.url} is in a bucket that does not exist",
+            remedy="Make the bucket first, or look whether the name in --store or SLIDELAKE_STORE is right.",
+        )
     return _not_a_store(objects, f"is not a store: it has no {INFO_KEY}")
 
 

@@ -7,9 +7,9 @@ import os
 import re
 import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from io import FileIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +17,9 @@ from typing import Any, TypeVar
 import fsspec
 
 from slidelake.errors import MissingDependencyError, StoreNotWritableError, UsageError
+from slidelake.store.clients import asking, client_options, read_options, tune
 from slidelake.store.durable import fsync_tree, make_folders, writing
+from slidelake.store.new_file import NewFile
 from slidelake.store.put_if_absent import ASIDE, links_work, put_local, put_remote, write_durably
 
 __all__ = ["Objects"]
@@ -35,8 +37,8 @@ class Objects:
     """Reads, lists and writes the objects of one store.
 
     Keys are `/`-separated and relative to the store. `url` is normalised (a local store's is its absolute
-    path); `local` is set when the store is a local folder. Operating-system refusals become
-    StoreNotWritableError and StoreFullError.
+    path); `local` is set when the store is a local folder. Refusals become StoreNotWritableError and
+    StoreFullError, a remote server that is away or wants other credentials StoreUnreachableError.
     """
 
     def __init__(self, url: str | os.PathLike[str]) -> None:
@@ -56,8 +58,7 @@ class Objects:
             self.url = str(self.local)
             return
         try:
-            # A cached listing would hide what other writers commit.
-            self._fs, root = fsspec.core.url_to_fs(text, use_listings_cache=False)
+            self._fs, root = fsspec.core.url_to_fs(text, **client_options(text))
         except ImportError as exc:
             raise MissingDependencyError(
                 f"{text.partition('://')[0]}:// needs a package that is not installed ({exc})",
@@ -68,6 +69,7 @@ class Objects:
                 f"{text} is no URL of a store ({exc})",
                 remedy="Give a folder, or a URL that fsspec knows: s3://, gs://, memory://.",
             ) from exc
+        tune(self._fs, text)
         self._root = root.rstrip("/")
         self.url = text.rstrip("/")
 
@@ -83,7 +85,8 @@ class Objects:
             # A Path takes longer to make than a commit to read.
             with FileIO(self.url_of(key)) as file:
                 return file.readall()
-        return bytes(self._fs.cat_file(self._remote(key)))
+        with asking(self.url):
+            return bytes(self._fs.cat_file(self._remote(key), **read_options(self.url)))
 
     def ranges(self, wanted: Sequence[tuple[str, int, int]]) -> builtins.list[bytes | Exception]:
         """Bytes start to end (not included) of objects, less where one ends before; all in flight at once.
@@ -110,7 +113,8 @@ class Objects:
         """The object's size in bytes; raises FileNotFoundError."""
         if self.local is not None:
             return self._local(key).stat().st_size
-        return int(self._fs.info(self._remote(key))["size"])
+        with asking(self.url):
+            return int(self._fs.info(self._remote(key))["size"])
 
     def age(self, key: str) -> float | None:
         """Seconds since a local object was written, by the file system's clock; None on remote stores."""
@@ -122,7 +126,8 @@ class Objects:
         """Whether there is an object under this key (a folder is none)."""
         if self.local is not None:
             return self._local(key).is_file()
-        return bool(self._fs.isfile(self._remote(key)))
+        with asking(self.url):
+            return bool(self._fs.isfile(self._remote(key)))
 
     def list(self, prefix: str) -> list[str]:
         """Every key below a folder, sorted; [] when there is none."""
@@ -137,7 +142,8 @@ class Objects:
             ]
             return sorted(keys)
         try:
-            found = self._fs.find(self._remote(prefix))
+            with asking(self.url):
+                found = self._fs.find(self._remote(prefix))
         except FileNotFoundError:
             return []
         start = len(self._root) + 1
@@ -152,7 +158,8 @@ class Objects:
             with os.scandir(folder) as entries:
                 return sorted(entry.name for entry in entries if entry.is_dir())
         try:
-            found = self._fs.ls(self._remote(prefix), detail=True)
+            with asking(self.url):
+                found = self._fs.ls(self._remote(prefix), detail=True)
         except FileNotFoundError:
             return []
         return sorted(
@@ -173,14 +180,16 @@ class Objects:
                     return put_local(path, data)
 
                 return _insist(put)
+        with asking(self.url, writing=True):
             return put_remote(self._fs, self._remote(key), data)
 
     def replace(self, key: str, data: bytes) -> None:
         """Writes an object, over an older one if there is one; readers see the old or the new, whole."""
-        with writing(self.url):
-            if self.local is None:
+        if self.local is None:
+            with asking(self.url, writing=True):
                 self._fs.pipe_file(self._remote(key), data)
-                return
+            return
+        with writing(self.url):
             path = self._local(key)
             make_folders(path.parent, self.local)
             aside = path.parent / f"{ASIDE}{secrets.token_hex(8)}"
@@ -192,10 +201,12 @@ class Objects:
 
     def delete(self, key: str) -> None:
         """Deletes an object; nothing happens where there is none."""
-        with writing(self.url):
-            if self.local is not None:
+        if self.local is not None:
+            with writing(self.url):
                 self._local(key).unlink(missing_ok=True)
-            elif self._fs.isfile(self._remote(key)):
+            return
+        with asking(self.url, writing=True):
+            if self._fs.isfile(self._remote(key)):
                 self._fs.rm_file(self._remote(key))
 
     def delete_tree(self, prefix: str) -> None:
@@ -204,10 +215,12 @@ class Objects:
             raise UsageError(
                 "deleting the whole store is not done here", remedy="Delete its folder yourself."
             )
-        with writing(self.url):
-            if self.local is not None:
+        if self.local is not None:
+            with writing(self.url):
                 _remove_tree(self._local(prefix))
-            elif self._fs.exists(self._remote(prefix)):
+            return
+        with asking(self.url, writing=True):
+            if self._fs.exists(self._remote(prefix)):
                 self._fs.rm(self._remote(prefix), recursive=True)
 
     def prune(self, prefix: str) -> None:
@@ -224,7 +237,7 @@ class Objects:
                 return  # it holds something
             here = here.parent
 
-    def new_file(self, key: str) -> "NewFile":
+    def new_file(self, key: str) -> NewFile:
         """A file to write a new, large object to, in its place (local) or to be uploaded (remote)."""
         if self.local is None:
             return NewFile(self, key, None)
@@ -239,7 +252,7 @@ class Objects:
 
     def upload(self, path: Path, key: str) -> None:
         """Copies a local file to a key of a remote store."""
-        with writing(self.url):
+        with asking(self.url, writing=True):
             self._fs.put_file(str(path), self._remote(key))
 
     def sync_tree(self, prefix: str) -> None:
@@ -253,6 +266,35 @@ class Objects:
         if self.local is None:
             return f"{self.url}/{key}".rstrip("/")
         return os.path.join(self.url, _checked(key)) if key else self.url  # noqa: PTH118 - as in read
+
+    def zarr_store(self, key: str) -> Any:
+        """What zarr.open_group, zarr.open_array and xarray.open_zarr take to read what is below this key.
+
+        On a remote store all of them share one client: by its URL fsspec would make one for every thread that
+        asks, and keep its connections open for ever.
+        """
+        if self.local is not None:
+            return self.url_of(key)
+        from zarr.storage import FsspecStore
+
+        return FsspecStore(self._zarr_client, path=self._remote(key), read_only=True)
+
+    @cached_property
+    def _zarr_client(self) -> Any:
+        # zarr wants a client that lives on its own event loop.
+        from zarr.storage import FsspecStore
+
+        options = {**client_options(self.url), **read_options(self.url)}
+        fs = FsspecStore.from_url(self.url, storage_options=options).fs
+        tune(fs, self.url)
+        return fs
+
+    def bucket_exists(self) -> bool:
+        """Whether the bucket of a remote store is there; True where there are no buckets."""
+        if self.local is not None or "memory" in self._fs.protocol:
+            return True
+        with asking(self.url):
+            return bool(self._fs.exists(self._root.partition("/")[0]))
 
     def check_put_if_absent(self) -> None:
         """Tries it; raises StoreNotWritableError where the endpoint takes a second put for the same key."""
@@ -295,48 +337,6 @@ class Objects:
 
     def _remote(self, key: str) -> str:
         return f"{self._root}/{_checked(key)}" if key else self._root
-
-
-class NewFile:
-    """An object being written: `path` is a real local file; `finish()` makes it the object.
-
-    On a local store `sync_tree` makes it durable, together with all of its attempt.
-    Until its array's zarr.json names it nobody looks at it, so a local one is written in its place.
-    """
-
-    def __init__(self, objects: Objects, key: str, path: Path | None) -> None:
-        self._objects, self._key = objects, key
-        self._folder = tempfile.TemporaryDirectory(prefix="slidelake-") if path is None else None
-        self.path = path if path is not None else Path(self._folder.name if self._folder else "") / "object"
-        # Unbuffered: batches are large, and a disk's error should come from the write that met it.
-        with writing(objects.url):
-            self._file: FileIO = self.path.open("xb", buffering=0)
-
-    def write(self, data: bytes | memoryview) -> None:
-        """Appends all of `data`."""
-        view = memoryview(data)
-        with writing(self._objects.url):
-            while view:
-                view = view[self._file.write(view) :]
-
-    def skip(self, count: int) -> None:
-        """Appends `count` zero bytes, as a hole where the file system knows holes."""
-        with writing(self._objects.url):
-            self._file.truncate(self._file.seek(count, os.SEEK_CUR))
-
-    def finish(self) -> None:
-        """Closes the file; uploads it where the store is remote."""
-        with writing(self._objects.url):
-            self._file.close()
-        if self._folder is not None:
-            self._objects.upload(self.path, self._key)
-        self.discard()
-
-    def discard(self) -> None:
-        """Closes the file as it is; nothing is uploaded."""
-        self._file.close()
-        if self._folder is not None:
-            self._folder.cleanup()
 
 
 def _insist(step: Callable[[], _T]) -> _T:

@@ -11,7 +11,8 @@ from slidelake.store.ids import require_slug
 from slidelake.store.info import StoreInfo
 from slidelake.store.layout import SlideState, Subject
 from slidelake.store.metadata import Metadata
-from slidelake.store.objects import NewFile, Objects
+from slidelake.store.new_file import NewFile
+from slidelake.store.objects import Objects
 from slidelake.store.snapshots import Snapshot, Snapshots
 
 if TYPE_CHECKING:
@@ -124,6 +125,9 @@ class ReadOnlyObjects(Objects):
         refuse(self._snapshot)
 
     def delete_tree(self, prefix: str) -> NoReturn:
+        refuse(self._snapshot)
+
+    def prune(self, prefix: str) -> NoReturn:
         refuse(self._snapshot)
 
     def new_file(self, key: str) -> NewFile:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slidelake.errors import StoreError
+from slidelake.errors import SlidelakeError
+from slidelake.store.clients import meaning
 from slidelake.store.damage import damaged
 from slidelake.store.objects import Objects
 from slidelake.store.profile import ArrayProfile
@@ -145,7 +146,7 @@ class RemoteShard:
             # Clients raise what they like; what failed first is what is told.
             raise self._unreachable(error if isinstance(error, Exception) else exc) from exc
 
-    def _failure(self, error: Exception) -> StoreError:
+    def _failure(self, error: Exception) -> SlidelakeError:
         if isinstance(error, FileNotFoundError):
             return damaged(self.path, "is gone", self._slide)
         size = self._size(error)
@@ -155,12 +156,11 @@ class RemoteShard:
             return damaged(self.path, problem, self._slide)
         return self._unreachable(error)
 
-    def _unreachable(self, error: Exception) -> StoreError:
-        return StoreError(
-            f"{self.path} could not be read ({type(error).__name__}: {error})",
-            remedy="Look at the network, the credentials and the rights, and try again.",
-            slide=self._slide,
-        )
+    def _unreachable(self, error: Exception) -> SlidelakeError:
+        if isinstance(error, SlidelakeError):
+            error.slide = self._slide
+            return error
+        return meaning(self._objects.url, error, slide=self._slide)
 
 
 def merged_ranges(rows: NDArray[np.intp], gap: int, longest: int) -> list[tuple[int, int]]:

@@ -17,7 +17,8 @@ from slidelake.errors import GridMismatchError, UsageError
 from slidelake.store.checksums import checksum, raw
 from slidelake.store.chunk_codecs import chunk_codec
 from slidelake.store.chunk_packer import ChunkPacker
-from slidelake.store.objects import NewFile, Objects
+from slidelake.store.new_file import NewFile
+from slidelake.store.objects import Objects
 from slidelake.store.profile import ArrayProfile
 from slidelake.store.shard_index import make_index
 

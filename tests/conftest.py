@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.shared_data import SHARED
-from tests.store.s3_server import s3_bucket, s3_server  # noqa: F401 - fixtures that any test may ask for
+from tests.store.s3_server import s3_bucket, s3_clients, s3_server  # noqa: F401 - fixtures that any test may ask for
 
 #: Tests on the real data carry this word in their name, so that the header can count them.
 WORD = "shared"

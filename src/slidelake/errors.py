@@ -30,6 +30,7 @@ SlidelakeError                      exit code 1 unless said otherwise
 │   ├── StoreVersionError
 │   ├── StoreNotWritableError (PermissionError)
 │   ├── StoreFullError (OSError)
+│   ├── StoreUnreachableError (ConnectionError)  a remote store's server is away, or refuses us
 │   ├── AlreadyCommittedError       another writer won; its data stands
 │   ├── GridMismatchError           rows that do not belong to the committed coords
 │   ├── SlideDeletedError           the slide, its patient, source or content is on the deny-list
@@ -77,6 +78,7 @@ __all__ = [
     "StoreError",
     "StoreFullError",
     "StoreNotWritableError",
+    "StoreUnreachableError",
     "StoreVersionError",
     "TooCoarseError",
     "UnknownAggregatorError",
@@ -235,6 +237,10 @@ class StoreNotWritableError(StoreError, PermissionError):
 
 
 class StoreFullError(StoreError, OSError):
+    pass
+
+
+class StoreUnreachableError(StoreError, ConnectionError):
     pass
 
 

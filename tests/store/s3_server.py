@@ -30,7 +30,7 @@ from typing import Any, Literal
 
 import pytest
 
-__all__ = ["Bucket", "Server", "running_server", "s3_bucket", "s3_server"]
+__all__ = ["Bucket", "Server", "forget_clients", "running_server", "s3_bucket", "s3_clients", "s3_server"]
 
 ACCESS_KEY, SECRET_KEY = "slidelake-test", "slidelake-test-secret"
 _ROOT = Path(__file__).resolve().parents[2]
@@ -88,6 +88,10 @@ class Bucket:
         }
         self.server.control("POST", self.name, {"fault": fault})
 
+    def drop_faults(self) -> None:
+        """Answers again."""
+        self.server.control("POST", self.name, {"faults": []})
+
     def requests(self) -> list[str]:
         """`METHOD path` of every request for this bucket so far, in the order of their arrival."""
         log = self.server.control("GET", self.name)["requests"]
@@ -135,11 +139,7 @@ class Server:
                 patch.setenv(name, value)
             for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"):
                 patch.delenv(name, raising=False)
-            forget_clients()
-            try:
-                yield
-            finally:
-                forget_clients()
+            yield
 
     def new_bucket(self) -> Bucket:
         """A bucket that no other has."""
@@ -167,10 +167,30 @@ class Server:
         return data
 
 
-def forget_clients() -> None:
-    """fsspec keeps one client for equal arguments, also where the environment says something else by now."""
-    import s3fs
+@contextmanager
+def fresh_clients() -> Iterator[None]:
+    """For what changes the environment or s3fs: fsspec keeps one client for equal arguments, whatever else changed."""
+    forget_clients()
+    try:
+        yield
+    finally:
+        forget_clients()
 
+
+def forget_clients() -> None:
+    """Closes the clients that fsspec keeps."""
+    import s3fs
+    from fsspec.asyn import sync
+    from zarr.core.sync import sync as sync_in_zarr
+
+    for client in list(s3fs.S3FileSystem._cache.values()):
+        if client._s3 is not None:
+            # zarr's live on its own event loop, and nothing else closes them.
+            close = client._s3creator.__aexit__
+            if client.asynchronous:
+                sync_in_zarr(close(None, None, None))
+            else:
+                sync(client.loop, close, None, None, None)
     s3fs.S3FileSystem.clear_instance_cache()
 
 
@@ -193,7 +213,8 @@ def running_server() -> Iterator[Server]:
             said = process.stdout.readline()
             if not said.strip().isdecimal():
                 raise RuntimeError(f"the S3 server did not start (it said {said!r})")
-            yield Server(int(said))
+            with fresh_clients():
+                yield Server(int(said))
         finally:
             process.stdin.close()
             process.wait(timeout=30)
@@ -204,6 +225,13 @@ def s3_server() -> Iterator[Server]:
     """One server for all tests of this process."""
     with running_server() as server:
         yield server
+
+
+@pytest.fixture
+def s3_clients() -> Iterator[None]:
+    """Clients of this test's own: see `fresh_clients`."""
+    with fresh_clients():
+        yield
 
 
 @pytest.fixture
@@ -252,7 +280,7 @@ class _Application:
             env["wsgi.input"] = io.BytesIO(env["wsgi.input"].read(length))
         time.sleep(rules.latency)
         if f"Credential={ACCESS_KEY}/" not in env.get("HTTP_AUTHORIZATION", ""):
-            return _answer(start, "403 Forbidden", "InvalidAccessKeyId")
+            return _answer(env, start, "403 Forbidden", "InvalidAccessKeyId")
         if not rules.honour_conditions:
             env.pop("HTTP_IF_NONE_MATCH", None)
             env.pop("HTTP_IF_MATCH", None)
@@ -299,11 +327,11 @@ def _next_fault(rules: _Rules, method: str, path: str) -> dict[str, Any] | None:
 
 def _fail(fault: dict[str, Any], env: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
     if fault["how"] == "500":
-        return _answer(start, "500 Internal Server Error", "InternalError")
+        return _answer(env, start, "500 Internal Server Error", "InternalError")
     if fault["how"] == "503":
-        return _answer(start, "503 Service Unavailable", "ServiceUnavailable")
+        return _answer(env, start, "503 Service Unavailable", "ServiceUnavailable")
     if fault["how"] == "403":
-        return _answer(start, "403 Forbidden", "AccessDenied")
+        return _answer(env, start, "403 Forbidden", "AccessDenied")
     if fault["how"] == "hang":
         time.sleep(fault["hang"])
     import socket
@@ -312,10 +340,10 @@ def _fail(fault: dict[str, Any], env: dict[str, Any], start: Callable[..., Any])
     raise ConnectionAbortedError("the answer is lost on purpose")
 
 
-def _answer(start: Callable[..., Any], status: str, code: str) -> Iterable[bytes]:
+def _answer(env: dict[str, Any], start: Callable[..., Any], status: str, code: str) -> Iterable[bytes]:
     body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>said so by the test</Message></Error>"
     start(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
-    return [body.encode()]
+    return [] if env["REQUEST_METHOD"] == "HEAD" else [body.encode()]
 
 
 def _forget_bucket(name: str) -> None:

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 
 import pytest
 
@@ -68,7 +67,7 @@ def test_one_of_several_processes_wins_each_key(
         assert process.stdout.readline() == "ready\n"
     start = time.time() + 0.1
     winners: dict[int, int] = {}
-    for n, process in enumerate(processes):
+    for process in processes:
         assert process.stdin is not None
         process.stdin.write(f"{start}\n")
         process.stdin.flush()
