@@ -9,6 +9,7 @@ from slidelake.store.streaming.augment import (
     MixBags,
 )
 from slidelake.store.streaming.balance import draw
+from slidelake.store.streaming.labels import Labels
 from slidelake.store.streaming.sampling import (
     Candidates,
     ClusterRows,
@@ -18,20 +19,25 @@ from slidelake.store.streaming.sampling import (
     SpatialRows,
     TopRows,
 )
+from slidelake.store.streaming.targets import Classification, Regression, Survival
 
 __all__ = [
     "Augmentation",
     "Candidates",
+    "Classification",
     "ClusterRows",
     "Compose",
     "FeatureDropout",
     "GaussianNoise",
     "Interpolate",
+    "Labels",
     "MixBags",
     "RandomRows",
+    "Regression",
     "Sampler",
     "ShareOfRows",
     "SpatialRows",
+    "Survival",
     "TopRows",
     "draw",
 ]

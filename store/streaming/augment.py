@@ -222,4 +222,5 @@ def _blocks(n: int) -> Iterator[slice]:
 def _within(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     """In `dtype`, with what is too large for it at its largest number rather than at infinity."""
     limits = np.finfo(dtype)
-    return np.clip(values, limits.min, limits.max).astype(dtype)
+    clipped: NDArray[Any] = np.clip(values, limits.min, limits.max).astype(dtype)
+    return clipped
