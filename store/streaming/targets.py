@@ -72,7 +72,7 @@ class Classification:
         """The class number; `bins` is for targets that are numbers."""
         return values.astype(np.int64)
 
-    def group_name(self, group: int) -> str:
+    def group_name(self, group: int, bins: int) -> str:
         return self.class_names[group]
 
 
@@ -105,8 +105,8 @@ class Regression:
         """Quantile of the first column's number: 0 … bins - 1, fewer where many are equal."""
         return _quantile_of(values[:, 0], values[:, 0], bins)
 
-    def group_name(self, group: int) -> str:
-        return f"{self.columns[0]} quantile {group + 1}"
+    def group_name(self, group: int, bins: int) -> str:
+        return f"{self.columns[0]} quantile {group + 1}" if bins > 1 else "all"
 
 
 @dataclass(frozen=True)
@@ -199,8 +199,9 @@ class Survival:
             groups[mine] = event * bins + _quantile_of(values[mine, 0], values[mine, 0], bins)
         return groups
 
-    def group_name(self, group: int) -> str:
-        return f"group {group}"
+    def group_name(self, group: int, bins: int) -> str:
+        event = "event" if group >= bins else "censored"
+        return f"{event}, {self.time} quantile {group % bins + 1}" if bins > 1 else event
 
 
 Target = Classification | Regression | Survival
