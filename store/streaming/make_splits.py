@@ -90,7 +90,7 @@ def make_splits(
         mine = buckets[place[n]]
         for slide in unit.slides:
             mine[owner[slide]] = (*mine.get(owner[slide], ()), slide)
-    counts = _counts(buckets, slide_group, names)
+    counts = _counts(buckets, slide_group, names, _patches(table, owner))
     for name, classes in counts.items():
         if without := [each for each in names.values() if each not in classes]:
             notes.append(f"no patient of {', '.join(without)} in {'fold ' if folds else ''}{name}")
@@ -293,15 +293,28 @@ def _by_weight(
     return place
 
 
+def _patches(table: "pd.DataFrame", owner: Mapping[str, str]) -> dict[str, int]:
+    """Patches of each slide, where the table tells: a store's does."""
+    if "n_patches" not in table.columns:
+        return {}
+    return {slide: int(n) for slide, n in zip(owner, table["n_patches"], strict=True)}
+
+
 def _counts(
-    buckets: Mapping[str, Mapping[str, Sequence[str]]], groups: Mapping[str, int], names: Mapping[int, str]
+    buckets: Mapping[str, Mapping[str, Sequence[str]]],
+    groups: Mapping[str, int],
+    names: Mapping[int, str],
+    patches: Mapping[str, int],
 ) -> dict[str, dict[str, dict[str, int]]]:
     counts: dict[str, dict[str, dict[str, int]]] = {}
     for name, patients in buckets.items():
         slides = Counter(groups[slide] for each in patients.values() for slide in each)
         having = Counter(group for each in patients.values() for group in {groups[slide] for slide in each})
+        rows = Counter[int]()
+        for slide in (slide for each in patients.values() for slide in each):
+            rows[groups[slide]] += patches.get(slide, 0)
         counts[name] = {
-            text: {"patients": having[group], "slides": slides[group]}
+            text: {"patients": having[group], "slides": slides[group], "patches": rows[group]}
             for group, text in names.items()
             if slides[group]
         }

@@ -61,7 +61,7 @@ class Splits:
     stratified: str = ""
     #: The shares that were asked for, by part.
     shares: Mapping[str, float] = field(default_factory=dict)
-    #: By part or fold and class: {"patients": …, "slides": …}.
+    #: By part or fold and class: {"patients": …, "slides": …, "patches": …} (0 where not told).
     counts: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
     #: Checksum of the slides, patients and classes that were split.
     inputs: str = ""
