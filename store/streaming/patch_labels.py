@@ -106,10 +106,11 @@ class PatchLabels:
             outside = rows < 0
             if outside.any() and unknown == "refuse":
                 where = listed(f"{lines[n]} ({xy[n][0]:g}, {xy[n][1]:g})" for n in at[outside].tolist())
-                at_corner = "the corner of no patch" if match == "corner" else "inside no patch"
+                holds = "has its corner at" if match == "corner" else "holds"
+                other = "match='inside' for points in patches, or " if match == "corner" else ""
                 raise ManifestError(
-                    f"{int(outside.sum())} labels are at {at_corner}: {where}",
-                    remedy="Pass match='inside' for points in patches, or unknown='ignore' to leave them out.",
+                    f"no patch {holds} {where}",
+                    remedy=f"Correct the table, or pass {other}unknown='ignore' to leave them out.",
                     slide=slide_id,
                 )
             left_out["outside every patch"] += int(outside.sum())

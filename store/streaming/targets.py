@@ -66,7 +66,7 @@ class Classification:
                 remedy="Add them to `classes`, or leave those rows out.",
             )
         values = np.array([number.get(name, -1) for name in said], np.int64)
-        return replace(self, classes=names), values, values >= 0
+        return replace(self, classes=names or None), values, values >= 0
 
     def groups(self, values: NDArray[Any], bins: int) -> NDArray[np.int64]:
         """The class number; `bins` is for targets that are numbers."""
