@@ -10,6 +10,8 @@ from slidelake.services.cli import (
     doctor,
     embed,
     encoders,
+    export,
+    import_,
     index,
     ingest,
     search,
@@ -47,7 +49,7 @@ def root(
     ctx.obj = Session(store_url=store, json=as_json, verbose=verbose)
 
 
-for part in (synth, ingest, status, verify, embed, index, search, encoders, doctor, demo):
+for part in (synth, ingest, import_, export, status, verify, embed, index, search, encoders, doctor, demo):
     part.register(app)
 
 
