@@ -6,10 +6,13 @@ from slidelake.ingest.grid import GridSpec
 from slidelake.ingest.report import RunReport, SlideOutcome
 
 if TYPE_CHECKING:
+    from slidelake.ingest.mpp import resolve_mpp
     from slidelake.ingest.pixels import area_average, read_patch
+    from slidelake.ingest.provenance import source_provenance
     from slidelake.ingest.readers import open_slide
     from slidelake.ingest.run import ingest
     from slidelake.ingest.slide import SlideReader
+    from slidelake.ingest.sources import find_slides
     from slidelake.ingest.synthetic import SynthReport, synthesise
 
 __all__ = [
@@ -19,9 +22,12 @@ __all__ = [
     "SlideReader",
     "SynthReport",
     "area_average",
+    "find_slides",
     "ingest",
     "open_slide",
     "read_patch",
+    "resolve_mpp",
+    "source_provenance",
     "synthesise",
 ]
 
@@ -29,9 +35,12 @@ _HOME = {
     "SlideReader": "slide",
     "SynthReport": "synthetic",
     "area_average": "pixels",
+    "find_slides": "sources",
     "ingest": "run",
     "open_slide": "readers",
     "read_patch": "pixels",
+    "resolve_mpp": "mpp",
+    "source_provenance": "provenance",
     "synthesise": "synthetic",
 }
 

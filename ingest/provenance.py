@@ -2,14 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xxhash
 
 from slidelake.errors import UnreadableSlideError
 from slidelake.ingest.local_copy import is_remote, local_path
 
-__all__ = ["Source", "content_checksum", "stat_source"]
+if TYPE_CHECKING:
+    from slidelake.ingest.slide import SlideReader
+
+__all__ = ["Source", "content_checksum", "source_provenance", "stat_source"]
 
 #: Up to this size every byte is read; above, three samples of a third of it each, and the size, stand for the file.
 WHOLE_BYTES = 64 << 20
@@ -68,6 +71,16 @@ def stat_source(uri: str) -> Source:
         ) from exc
     etag = str(info.get("ETag") or info.get("etag") or info.get("created") or "").strip('"')
     return Source(uri, int(info.get("size") or 0), etag=etag)
+
+
+def source_provenance(uri: str, reader: "SlideReader") -> dict[str, Any]:
+    """What a provenance says of a slide's file and of what reads it, the slide being open."""
+    return {
+        **stat_source(uri).to_dict(),
+        "source_checksum": content_checksum(reader.local_path),
+        "reader": reader.name,
+        "reader_version": reader.version,
+    }
 
 
 def content_checksum(path: str) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from slidelake.index import Hit, Hits, SlideIndex
     from slidelake.ingest import GridSpec, RunReport
     from slidelake.store import Bag, FeatureStore
+    from slidelake.store.interop import TransferReport
 
 Progress = Callable[..., None] | None
 
@@ -100,6 +101,72 @@ class Lake:
         if sync_index and report.counts.get("made"):
             self.index.sync()
         return report
+
+    def import_features(
+        self,
+        path: str | PathLike[str],
+        *,
+        format: str = "auto",
+        slides: str | PathLike[str] | None = None,
+        patches: str | PathLike[str] | None = None,
+        dry_run: bool = False,
+        sync_index: bool = True,
+        progress: Progress = None,
+        **options: Any,
+    ) -> "TransferReport":
+        """Commit the features that TRIDENT, CLAM, STAMP or AtlasPatch wrote, bit for bit. Then the index follows.
+
+        `slides` is the folder with the slides, which tell mpp and size; `options` are those of
+        `slidelake.store.interop.ImportOptions` (mpp, encoder, patient_pattern, …). A file that cannot go in is
+        in the report, with its reason; it stops nothing.
+        """
+        from slidelake.services.slide_folder import SlideFolder
+        from slidelake.store.interop import ImportOptions, import_features
+
+        report = import_features(
+            self.store,
+            Path(path),
+            format=format,
+            options=ImportOptions(
+                slide_of=SlideFolder(slides) if slides is not None else None,
+                patches=Path(patches) if patches is not None else None,
+                **options,
+            ),
+            dry_run=dry_run,
+            progress=progress,
+        )
+        if sync_index and report.counts.get("made"):
+            self.index.sync()
+        return report
+
+    def export_features(
+        self,
+        folder: str | PathLike[str],
+        *,
+        format: str,
+        space: str | None = None,
+        slides: Sequence[str] | None = None,
+        snapshot: str | None = None,
+        mpp: float | None = None,
+        overwrite: bool = False,
+        progress: Progress = None,
+    ) -> "TransferReport":
+        """Write the bags of a space as files of TRIDENT, CLAM or STAMP, which their own readers take.
+
+        All slides of the space, or those named; of a snapshot, where one is given. What is there already is left
+        alone; rows that are not valid are left out, and the report says how many.
+        """
+        from slidelake.store.interop import ExportOptions, export_features
+
+        return export_features(
+            self.store.at(snapshot) if snapshot else self.store,
+            Path(folder),
+            format=format,
+            space=space,
+            slides=slides,
+            options=ExportOptions(mpp=mpp, overwrite=overwrite),
+            progress=progress,
+        )
 
     def embed(
         self, *, aggregator: str = "mean", space: str | None = None, progress: Progress = None

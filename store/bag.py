@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Bag", "Grid", "Overview", "Pooled"]
 
+#: A grid's arrays that say where its patches lie; the others are columns.
+_PLACES = ("coords", "coords_original")
+
 
 class _Committed:
     """A committed Zarr group; `zarr.open_group(path)`, `xarray.open_zarr(path)` open it without us."""
@@ -112,8 +115,15 @@ class Grid(_Committed):
 
     @cached_property
     def columns(self) -> dict[str, NDArray[np.uint8]]:
-        """(N,) uint8 by name: `tissue` and `blur` always, others as the tissue rule gives them."""
-        return {name: self.array(name) for name in self.commit.arrays if name != "coords"}
+        """(N,) uint8 by name: `tissue` and `blur` where the grid is our own, others as the tissue rule gives
+        them."""
+        return {name: self.array(name) for name in self.commit.arrays if name not in _PLACES}
+
+    @cached_property
+    def coords_original(self) -> NDArray[Any] | None:
+        """(N, 2) int32, float32 or float64: an imported grid's coordinates as its file had them, where whole
+        level-0 pixels could not hold them; `attributes["coords_original"]` says their unit. Else None."""
+        return self.array("coords_original") if "coords_original" in self.commit.arrays else None
 
 
 class Bag(_Committed):

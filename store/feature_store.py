@@ -214,9 +214,11 @@ class FeatureStore:
         columns: Mapping[str, NDArray[np.uint8]],
         attributes: Mapping[str, Any],
         provenance: Mapping[str, Any],
+        coords_original: NDArray[Any] | None = None,
     ) -> Grid:
         """Commits (N, 2) int32 coords and (N,) uint8 columns; returns the committed grid, which is another
-        writer's where that was first: grids are never made again within an epoch."""
+        writer's where that was first: grids are never made again within an epoch. `coords_original` (N, 2) are
+        an import's coordinates in their own unit."""
         subject = Subject("grid", require_slug(grid_id, "grid_id"))
         array = np.asarray(coords)
         if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu":
@@ -225,16 +227,24 @@ class FeatureStore:
         if not np.array_equal(whole, array):
             raise _misshapen(slide_id, "coords", array, "values within int32")
         for name, column in columns.items():
-            if name == "coords" or require_slug(name, "column") != name or column.shape != (len(whole),):
+            if (
+                name in ("coords", "coords_original")
+                or require_slug(name, "column") != name
+                or column.shape != (len(whole),)
+            ):
                 raise _misshapen(slide_id, f"column {name}", column, f"({len(whole)},) uint8")
             if column.dtype != np.uint8:
                 raise _misshapen(slide_id, f"column {name}", column, "uint8")
+        if coords_original is not None and coords_original.shape != whole.shape:
+            raise _misshapen(slide_id, "coords_original", coords_original, f"{whole.shape}")
         state = self._state_to_write(slide_id)
         there = latest_commit(self.objects, state, subject)
         if there is not None:
             return Grid(self.objects, there)
         with self._attempt(state, subject) as attempt:
             attempt.put("coords", whole, ("patch", "xy"))
+            if coords_original is not None:
+                attempt.put("coords_original", coords_original, ("patch", "xy"))
             for name, column in columns.items():
                 attempt.put(name, column, ("patch",))
             try:

@@ -21,7 +21,7 @@ __all__ = ["ArrayProfile", "chunk_rows"]
 #: Rows of an inner chunk; small arrays take the smaller one, as the last chunk is stored whole.
 ROWS, ROWS_SMALL, SMALL = 1024, 256, 8192
 
-_NAMES = {"float16": "<f2", "float32": "<f4", "int32": "<i4", "uint8": "|u1"}
+_NAMES = {"float16": "<f2", "float32": "<f4", "float64": "<f8", "int32": "<i4", "uint8": "|u1"}
 _LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
 
 

@@ -10,6 +10,8 @@ from slidelake.services.cli import (
     doctor,
     embed,
     encoders,
+    export,
+    import_,
     index,
     ingest,
     search,
@@ -48,7 +50,23 @@ def root(
     ctx.obj = Session(store_url=store, json=as_json, verbose=verbose)
 
 
-for part in (synth, ingest, status, verify, embed, index, search, split, encoders, doctor, demo):
+# In the order in which people meet them.
+COMMANDS = (
+    synth,
+    ingest,
+    import_,
+    export,
+    status,
+    verify,
+    embed,
+    index,
+    search,
+    split,
+    encoders,
+    doctor,
+    demo,
+)
+for part in COMMANDS:
     part.register(app)
 
 

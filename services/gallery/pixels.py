@@ -116,7 +116,11 @@ class Pixels:
     def _box(self, slide_id: str, image: Image.Image, x: int, y: int) -> tuple[float, float, float, float]:
         """The patch in thumbnail pixels: left, top, right, bottom."""
         attributes = self._store.grid(slide_id, self._grid_id).attributes
-        width, height = attributes["slide_size"]
+        size = attributes.get("slide_size")
+        if size is None:  # imported features may not know how large their slide is
+            facts = self._store.overview(slide_id).attributes
+            size = facts["width"], facts["height"]
+        width, height = size
         fx, fy = attributes["footprint_level0"]
         sx, sy = image.width / width, image.height / height
         return x * sx, y * sy, (x + fx) * sx, (y + fy) * sy

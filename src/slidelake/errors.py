@@ -24,6 +24,8 @@ SlidelakeError                      exit code 1 unless said otherwise
 │   ├── DuplicateSlideError                    duplicate-slide-id
 │   ├── SourceChangedError                     source-changed
 │   ├── EncodingFailedError                    encoding-failed
+│   ├── FeatureFileError                       feature-file
+│   ├── MissingFactError                       fact-missing
 │   └── WorkerLostError                        worker-lost
 ├── StoreError
 │   ├── NotAStoreError (FileNotFoundError)
@@ -54,6 +56,7 @@ __all__ = [
     "DuplicateSlideError",
     "EncoderError",
     "EncodingFailedError",
+    "FeatureFileError",
     "FilterError",
     "FluorescenceError",
     "GridError",
@@ -65,6 +68,7 @@ __all__ = [
     "KernelError",
     "ManifestError",
     "MissingDependencyError",
+    "MissingFactError",
     "MissingMppError",
     "NoTissueError",
     "NotAStoreError",
@@ -214,6 +218,18 @@ class SourceChangedError(SlideError):
 
 class EncodingFailedError(SlideError):
     reason = "encoding-failed"
+
+
+class FeatureFileError(SlideError):
+    """A file of features from another program is damaged, unsafe, or no such file."""
+
+    reason = "feature-file"
+
+
+class MissingFactError(SlideError):
+    """What a file of another program does not tell, and a person has to."""
+
+    reason = "fact-missing"
 
 
 class WorkerLostError(SlideError):
