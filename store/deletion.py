@@ -17,18 +17,30 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from slidelake.store.attempts import GC_GRACE
-from slidelake.store.commits import FORMAT, parse_commit
+from slidelake.store.commits import FORMAT, Commit, parse_commit
 from slidelake.store.ids import require_slug
 from slidelake.store.layout import COMMITS, CommitKey, closed_epoch, closed_key, commit_folder, states_of
+from slidelake.store.leftovers import leftovers
 from slidelake.store.objects import Objects
 from slidelake.store.redact import Redactor, words_of
 
 if TYPE_CHECKING:
     from slidelake.store.feature_store import FeatureStore
 
-__all__ = ["Deletion", "closed_marks", "delete_slides", "slides_anywhere", "sweep"]
+__all__ = [
+    "Deletion",
+    "closed_marks",
+    "closing_time",
+    "delete_slides",
+    "slides_anywhere",
+    "slides_of_patient",
+    "sweep",
+]
 
 log = logging.getLogger(__name__)
+
+# A file aside is there for milliseconds; one this old (seconds) is a killed writer's, and may hold any name.
+_ASIDE_AFTER = 3600.0
 
 
 @dataclass
@@ -89,6 +101,27 @@ def delete_slides(
     return done
 
 
+def slides_of_patient(store: "FeatureStore", patient_id: str) -> list[str]:
+    """The slides of a patient, sorted: the metadata's word counts where there is one, else the commits'.
+
+    Slides that only the metadata knows, and those whose epoch is closed, are among them.
+    """
+    catalog = store.catalog()
+    found = set(catalog.loc[catalog["patient_id"] == patient_id, "slide_id"])
+    metadata = store.metadata.read()
+    if "patient_id" in metadata:
+        said = metadata["patient_id"].astype("str") == patient_id
+        found |= set(metadata.loc[said, "slide_id"].astype("str"))
+    keys = store.objects.list(COMMITS)
+    states = states_of(keys)
+    for parsed in filter(None, map(CommitKey.parse, keys)):
+        if parsed.slide_id not in found and not states[parsed.slide_id].keys:
+            commit = _commit(store.objects, parsed)
+            if commit is not None and commit.provenance.get("patient_id") == patient_id:
+                found.add(parsed.slide_id)
+    return sorted(found)
+
+
 def sweep(store: "FeatureStore", words: Iterable[str] = ()) -> dict[str, int]:
     """Removes whatever the store still holds of denied slides, but for their `closed` marks; counts by part.
 
@@ -104,6 +137,8 @@ def sweep(store: "FeatureStore", words: Iterable[str] = ()) -> dict[str, int]:
     gone = sorted(store.denied.among("slide", slides_anywhere(store)))
     counts["arrays"] = sum(_arrays(store.objects, slide_id) for slide_id in gone)
     counts["commits"] = sum(_commits(store.objects, slide_id) for slide_id in gone)
+    for key in leftovers(store.objects, _ASIDE_AFTER):
+        store.objects.delete(key)
     store.catalog()  # derived: the rows of what is gone leave it
     return {part: count for part, count in counts.items() if count}
 
@@ -123,21 +158,22 @@ def slides_anywhere(store: "FeatureStore") -> set[str]:
 
 def closed_marks(objects: Objects, slide_id: str) -> dict[str, datetime]:
     """When each `closed` mark of a slide was put, by its key."""
-    marks = {}
-    for key in objects.list(commit_folder(slide_id)):
-        if closed_epoch(key.rpartition("/")[2]) is not None:
-            body = _json(objects, key)
-            if body is not None:
-                marks[key] = _time(body)
-    return marks
+    keys = [
+        key
+        for key in objects.list(commit_folder(slide_id))
+        if closed_epoch(key.rpartition("/")[2]) is not None
+    ]
+    return {key: closing_time(objects, key) for key in keys}
 
 
-def _time(body: dict[str, Any]) -> datetime:
+def closing_time(objects: Objects, mark: str) -> datetime:
+    """When a `closed` mark was put; just now for one that does not tell, or is gone."""
+    body = _json(objects, mark) or {}
     try:
         return datetime.fromisoformat(str(body["closed"]))
     except (KeyError, ValueError):
-        # A mark that was cut off where there are no hard links: it closes its epoch by its key alone.
-        return datetime.min.replace(tzinfo=UTC)
+        # Where there are no hard links a mark may have been cut off: it closes its epoch by its key alone.
+        return datetime.now(UTC)
 
 
 def _trace(store: "FeatureStore", slide_id: str) -> _Trace:
@@ -146,10 +182,7 @@ def _trace(store: "FeatureStore", slide_id: str) -> _Trace:
     for key in store.objects.list(commit_folder(slide_id)):
         trace.known = True
         parsed = CommitKey.parse(key)
-        try:
-            commit = parse_commit(parsed, store.objects.read(key)) if parsed else None
-        except FileNotFoundError:
-            continue
+        commit = _commit(store.objects, parsed) if parsed else None
         if commit is not None:
             trace.uris.add(str(commit.provenance.get("source_uri") or ""))
             trace.checksums.add(str(commit.provenance.get("source_checksum") or ""))
@@ -241,6 +274,13 @@ def _quarantine(store: "FeatureStore", redactor: Redactor) -> int:
             continue
         count += 1
     return count
+
+
+def _commit(objects: Objects, key: CommitKey) -> Commit | None:
+    try:
+        return parse_commit(key, objects.read(key.key))
+    except FileNotFoundError:
+        return None
 
 
 def _json(objects: Objects, key: str) -> dict[str, Any] | None:

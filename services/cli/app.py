@@ -6,11 +6,13 @@ import typer
 
 from slidelake._version import __version__
 from slidelake.services.cli import (
+    delete,
     demo,
     doctor,
     embed,
     encoders,
     export,
+    gc,
     import_,
     index,
     ingest,
@@ -58,6 +60,8 @@ COMMANDS = (
     export,
     status,
     verify,
+    delete,
+    gc,
     embed,
     index,
     search,
