@@ -3,6 +3,7 @@
 from slidelake.store.bag import Bag, Grid, Overview, Pooled
 from slidelake.store.bag_writer import BagWriter
 from slidelake.store.checksums import checksum
+from slidelake.store.chunk_codecs import COMPRESSIONS
 from slidelake.store.commits import Commit
 from slidelake.store.deletion import Deletion, delete_slides, slides_of_patient, sweep
 from slidelake.store.deny_list import DenyList
@@ -11,6 +12,7 @@ from slidelake.store.gc import GcReport, collect_garbage
 from slidelake.store.ids import fingerprint_id, slide_id_of, slug, slug_of_path, split_space
 from slidelake.store.info import DEFAULT_TISSUE_RULE, StoreInfo
 from slidelake.store.layout import CommitKey, SlideState, Subject
+from slidelake.store.many_bags import read_many
 from slidelake.store.metadata import Metadata
 from slidelake.store.objects import Objects
 from slidelake.store.quarantine import Quarantine, quarantine_key
@@ -20,6 +22,7 @@ from slidelake.store.verify import Problem, VerifyReport, verify
 from slidelake.store.verify_deleted import DeletedReport, Remainder, verify_deleted
 
 __all__ = [
+    "COMPRESSIONS",
     "DEFAULT_TISSUE_RULE",
     "Bag",
     "BagWriter",
@@ -50,6 +53,7 @@ __all__ = [
     "delete_slides",
     "fingerprint_id",
     "quarantine_key",
+    "read_many",
     "slide_id_of",
     "slides_of_patient",
     "slug",
