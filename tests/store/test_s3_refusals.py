@@ -38,7 +38,9 @@ def test_credentials_that_are_wrong_or_missing(s3_bucket: Bucket, monkeypatch: p
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of-nobody")
     forget_clients()
     for create in (False, True):
-        with pytest.raises(StoreUnreachableError, match=r"refuses these credentials.*Look at the credentials"):
+        with pytest.raises(
+            StoreUnreachableError, match=r"refuses these credentials.*Look at the credentials"
+        ):
             FeatureStore.open(url, create=create)
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     forget_clients()
