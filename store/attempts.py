@@ -100,9 +100,17 @@ class Attempt:
         return " ".join([self.key.subject.kind, "/".join(self.key.subject.ids)]).strip()
 
     def drop(self) -> None:
-        """Removes what was written, unless it is committed or may be."""
-        if not self._keep:
+        """Removes what was written, unless it is committed or may be. Where that fails, gc does it later: the
+        reason why it was dropped is what counts."""
+        if self._keep:
+            return
+        try:
             self.objects.delete_tree(self.path)
+        except (StoreError, OSError) as exc:
+            log.warning(
+                "an attempt is left for gc",
+                extra={"slide_id": self.key.slide_id, "attempt": self.path, "error": str(exc)},
+            )
 
     def __enter__(self) -> "Attempt":
         return self

@@ -17,7 +17,7 @@ import fsspec
 
 from slidelake.errors import MissingDependencyError, StoreNotWritableError, UsageError
 from slidelake.store.clients import asking, client_options, read_options, tune
-from slidelake.store.durable import fsync_tree, make_folders, writing
+from slidelake.store.durable import fsync_tree, make_folders, refuse_links_above, writing
 from slidelake.store.put_if_absent import ASIDE, links_work, put_local, put_remote, write_durably
 
 __all__ = ["Objects"]
@@ -173,8 +173,10 @@ class Objects:
     def delete(self, key: str) -> None:
         """Deletes an object; nothing happens where there is none."""
         if self.local is not None:
+            path = self._local(key)
+            refuse_links_above(path, self.local)
             with writing(self.url):
-                self._local(key).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
             return
         with asking(self.url, writing=True):
             if self._fs.isfile(self._remote(key)):
@@ -188,8 +190,11 @@ class Objects:
             )
         if self.local is not None:
             folder = self._local(prefix)
+            refuse_links_above(folder, self.local)
             with writing(self.url):
-                if folder.is_dir():
+                if folder.is_symlink():
+                    folder.unlink()
+                elif folder.is_dir():
                     shutil.rmtree(folder)
             return
         with asking(self.url, writing=True):

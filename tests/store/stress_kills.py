@@ -216,6 +216,7 @@ def run(rounds: int, seed: int, root: Path, say: Callable[[str], None] = print) 
             wait([_killed(rng, _maker(folder), stages)])
             store = FeatureStore.open(folder, create=True)
         assert store is not None
+        known = len(violations)
         slides = SLIDES if rng.random() < 0.5 else SLIDES[:1]
         writers = [
             _killed(rng, _writer(store, seed, turn, n, slides), stages)
@@ -231,6 +232,8 @@ def run(rounds: int, seed: int, root: Path, say: Callable[[str], None] = print) 
             _listen(child, acknowledged[folder], violations)
         killed_at.update(child.stage.name for child in writers)
         violations += check(store, acknowledged[folder])
+        for each in violations[known:]:
+            say(f"round {turn}, {folder}: {each}")
         if (turn + 1) % 50 == 0 or turn + 1 == rounds:
             count = sum(map(len, acknowledged.values()))
             rate = (turn + 1) / (time.monotonic() - began)
