@@ -128,13 +128,20 @@ class Attempt:
         return " ".join([self.key.subject.kind, "/".join(self.key.subject.ids)]).strip()
 
     def drop(self) -> None:
-        """Removes what was written, unless it is committed or may be."""
+        """Removes what was written, unless it is committed or may be. Where that fails, gc does it later: the
+        reason why it was dropped is what counts."""
         if self._keep:
             return
-        self.objects.delete_tree(self.path)
-        if self._denied is not None and self._denied.find(slide_id=self.key.slide_id):
-            # The folders' names hold the slide's id, and a deletion may have passed here already.
-            self.objects.prune(self.path.rpartition("/")[0])
+        try:
+            self.objects.delete_tree(self.path)
+            if self._denied is not None and self._denied.find(slide_id=self.key.slide_id):
+                # The folders' names hold the slide's id, and a deletion may have passed here already.
+                self.objects.prune(self.path.rpartition("/")[0])
+        except (StoreError, OSError) as exc:
+            log.warning(
+                "an attempt is left for gc",
+                extra={"slide_id": self.key.slide_id, "attempt": self.path, "error": str(exc)},
+            )
 
     def __enter__(self) -> "Attempt":
         return self

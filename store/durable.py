@@ -9,7 +9,7 @@ from pathlib import Path
 
 from slidelake.errors import StoreFullError, StoreNotWritableError
 
-__all__ = ["fsync_file", "fsync_folder", "fsync_tree", "make_folders", "writing"]
+__all__ = ["fsync_file", "fsync_folder", "fsync_tree", "make_folders", "refuse_links_above", "writing"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _AT_ONCE = 8
@@ -34,6 +34,19 @@ def writing(url: str) -> Iterator[None]:
                 remedy="Give this user the right to write there, or choose another --store.",
             ) from exc
         raise
+
+
+def refuse_links_above(path: Path, root: Path) -> None:
+    """Raises StoreNotWritableError where a folder between `root` and `path` is a link: deleting through it would
+    take away what is not the store's."""
+    for above in path.parents:
+        if above == root:
+            return
+        if above.is_symlink():
+            raise StoreNotWritableError(
+                f"{above} is a link, and nothing is deleted through links",
+                remedy="Put a real folder in its place; a whole store may lie behind a link, its parts may not.",
+            )
 
 
 def fsync_folder(folder: Path) -> None:
@@ -79,7 +92,11 @@ def fsync_tree(folder: Path, root: Path) -> None:
 
 
 def make_folders(folder: Path, root: Path) -> None:
-    """Makes `folder` and its parents, each new one durable in its parent, up to `root`."""
+    """Makes `folder` and its parents, all of them durable in their parents, up to `root`.
+
+    Those that are there are synced too: the process that made them may not have come to it yet, and what is
+    committed below must not be lost with a name above it.
+    """
     missing = []
     here = folder
     while not here.is_dir():
@@ -90,3 +107,8 @@ def make_folders(folder: Path, root: Path) -> None:
     for each in reversed(missing):
         each.mkdir(parents=True, exist_ok=True)
         fsync_folder(each.parent)
+    for above in folder.parents if folder != root else ():
+        if above not in {each.parent for each in missing}:
+            fsync_folder(above)
+        if above == root:
+            break

@@ -2,6 +2,8 @@
 
 import json
 import secrets
+import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 
 from slidelake.errors import (
@@ -11,12 +13,14 @@ from slidelake.errors import (
     StoreVersionError,
 )
 from slidelake.store.chunk_codecs import COMPRESSIONS
+from slidelake.store.commits import VOID_AFTER
 from slidelake.store.layout import INFO_KEY
 from slidelake.store.objects import Objects
 
 __all__ = ["DEFAULT_TISSUE_RULE", "StoreInfo", "create_info", "read_info"]
 
 FORMAT = 1
+_POLL = 0.02
 #: The rule and version that a grid_id need not name.
 DEFAULT_TISSUE_RULE = "default1"
 #: What else may lie in a folder that becomes a store: leftovers of a creation that was cut off.
@@ -45,7 +49,7 @@ def read_info(objects: Objects) -> StoreInfo | None:
     StoreUnreachableError (no network, no credentials, no right to read).
     """
     try:
-        data = objects.read(INFO_KEY)
+        data = _read_when_written(objects)
     except FileNotFoundError:
         return None
     except (NotADirectoryError, IsADirectoryError) as exc:
@@ -55,6 +59,8 @@ def read_info(objects: Objects) -> StoreInfo | None:
             f"the store {objects.url} cannot be reached ({type(exc).__name__}: {exc})",
             remedy="Give this user the right to read it.",
         ) from exc
+    if data is None:
+        return None
     try:
         body = json.loads(data)
         version = int(body["format"])
@@ -98,12 +104,31 @@ def create_info(objects: Objects, tissue_rule: str, compression: str = "none") -
             f"no store can be made at {objects.url} ({exc})",
             remedy="Make the bucket first, or look whether its name is right.",
         ) from exc
+    with suppress(FileNotFoundError):
+        if _read_when_written(objects) is None:
+            objects.delete(INFO_KEY)
     fresh = StoreInfo(FORMAT, secrets.token_hex(8), compression, tissue_rule, hash_key=secrets.token_hex(32))
     objects.put_if_absent(INFO_KEY, json.dumps(asdict(fresh), indent=1).encode())
     info = read_info(objects)
     if info is None:
         raise _not_a_store(objects, "did not keep its slidelake.json")
     return info
+
+
+def _read_when_written(objects: Objects) -> bytes | None:
+    """slidelake.json; None where it is void: a creation was cut off between its name and its content.
+
+    Without hard links the name is there first. As with commits, what is empty is waited for until it is 60 s old.
+    """
+    while True:
+        age = objects.age(INFO_KEY)
+        data = objects.read(INFO_KEY)
+        # A power cut can leave zeros for bytes that never came to the disk.
+        if age is None or data.strip(b"\0"):
+            return data
+        if age >= VOID_AFTER:
+            return None
+        time.sleep(_POLL)
 
 
 def not_found(objects: Objects) -> NotAStoreError:

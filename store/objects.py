@@ -18,7 +18,7 @@ import fsspec
 
 from slidelake.errors import MissingDependencyError, StoreNotWritableError, UsageError
 from slidelake.store.clients import asking, client_options, read_options, tune
-from slidelake.store.durable import fsync_tree, make_folders, writing
+from slidelake.store.durable import fsync_tree, make_folders, refuse_links_above, writing
 from slidelake.store.new_file import NewFile
 from slidelake.store.put_if_absent import ASIDE, links_work, put_local, put_remote, write_durably
 
@@ -202,8 +202,10 @@ class Objects:
     def delete(self, key: str) -> None:
         """Deletes an object; nothing happens where there is none."""
         if self.local is not None:
+            path = self._local(key)
+            refuse_links_above(path, self.local)
             with writing(self.url):
-                self._local(key).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
             return
         with asking(self.url, writing=True):
             if self._fs.isfile(self._remote(key)):
@@ -216,8 +218,10 @@ class Objects:
                 "deleting the whole store is not done here", remedy="Delete its folder yourself."
             )
         if self.local is not None:
+            folder = self._local(prefix)
+            refuse_links_above(folder, self.local)
             with writing(self.url):
-                _remove_tree(self._local(prefix))
+                _remove_tree(folder)
             return
         with asking(self.url, writing=True):
             if self._fs.exists(self._remote(prefix)):
@@ -352,6 +356,8 @@ def _insist(step: Callable[[], _T]) -> _T:
 def _remove_tree(folder: Path) -> None:
     """Removes a folder with all in it, also while others remove the same or a late writer adds to it."""
     for left in reversed(range(_TRIES)):
+        if folder.is_symlink():
+            folder.unlink(missing_ok=True)
         if not folder.is_dir():
             return
         try:
