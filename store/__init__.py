@@ -15,12 +15,15 @@ from slidelake.store.metadata import Metadata
 from slidelake.store.objects import Objects
 from slidelake.store.quarantine import Quarantine, quarantine_key
 from slidelake.store.snapshots import Snapshot, Snapshots
+from slidelake.store.streaming import BagLoader, Batch, PatchLoader
 from slidelake.store.verify import Problem, VerifyReport, verify
 
 __all__ = [
     "DEFAULT_TISSUE_RULE",
     "Bag",
+    "BagLoader",
     "BagWriter",
+    "Batch",
     "Commit",
     "CommitKey",
     "Deletion",
@@ -31,6 +34,7 @@ __all__ = [
     "Metadata",
     "Objects",
     "Overview",
+    "PatchLoader",
     "Pooled",
     "Problem",
     "Quarantine",
