@@ -18,6 +18,7 @@ from slidelake.store.objects import Objects
 from slidelake.store.quarantine import Quarantine, quarantine_key
 from slidelake.store.redact import Redactor, words_of
 from slidelake.store.snapshots import Snapshot, Snapshots
+from slidelake.store.streaming import BagLoader, Batch, PatchLoader
 from slidelake.store.verify import Problem, VerifyReport, verify
 from slidelake.store.verify_deleted import DeletedReport, Remainder, verify_deleted
 
@@ -25,7 +26,9 @@ __all__ = [
     "COMPRESSIONS",
     "DEFAULT_TISSUE_RULE",
     "Bag",
+    "BagLoader",
     "BagWriter",
+    "Batch",
     "Commit",
     "CommitKey",
     "DeletedReport",
@@ -37,6 +40,7 @@ __all__ = [
     "Metadata",
     "Objects",
     "Overview",
+    "PatchLoader",
     "Pooled",
     "Problem",
     "Quarantine",
