@@ -87,7 +87,7 @@ def make_slide(
     say: Say | None = None,
 ) -> SlideOutcome:
     """Make and commit one slide's bag. Raises SlideError where the slide cannot go in, StoreError where the
-    store cannot take it."""
+    store cannot take it, SlideDeletedError where the slide is on its deny-list."""
     try:
         return _make(store, task, options, encoder, say)
     except GridMismatchError:
@@ -113,10 +113,13 @@ def _make(
         mpp = resolve_mpp(
             reader.properties, slide=task.slide_id, manifest=task.mpp, assumed=options.assume_mpp
         )
+        content = content_checksum(reader.local_path)
+        # Deleted under another name: it is known by what is in it.
+        store.denied.refuse(task.slide_id, checksum=content)
         places = _places(store, task, options, reader, mpp)
         provenance = {
             **source.to_dict(),
-            "source_checksum": content_checksum(reader.local_path),
+            "source_checksum": content,
             "reader": reader.name,
             "reader_version": reader.version,
             "mpp_x": mpp.x,

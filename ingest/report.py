@@ -9,7 +9,8 @@ __all__ = ["RunReport", "SlideOutcome"]
 
 @dataclass
 class SlideOutcome:
-    """What became of one slide: `state` is made, already, would-make or quarantined.
+    """What became of one slide: `state` is made, already, would-make, quarantined or denied (it was
+    deleted, and stays out: no name of it is told, `uri` is a keyed hash).
 
     `reason` is quarantine's short name, `message` and `remedy` are for people; the seconds tell where the time
     of a slide that was made went (decoding is summed over threads).

@@ -13,7 +13,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from slidelake._version import __version__
-from slidelake.errors import AlreadyCommittedError, SlideError, StoreError, UsageError
+from slidelake.errors import AlreadyCommittedError, SlideDeletedError, SlideError, StoreError, UsageError
+from slidelake.ingest.denied import Gate, denied_outcome
 from slidelake.ingest.grid import GridSpec
 from slidelake.ingest.interrupt import noted_interrupts
 from slidelake.ingest.manifest import ManifestRow, read_manifest
@@ -26,6 +27,7 @@ from slidelake.ingest.sources import find_slides
 from slidelake.ingest.standing import HeldNames, standing
 from slidelake.ingest.task import EncoderOrder, SlideTask, WorkerOptions
 from slidelake.ingest.tissue import TISSUE_RULE
+from slidelake.store import Redactor, words_of
 
 if TYPE_CHECKING:
     from slidelake.encoders import PatchEncoder
@@ -124,14 +126,18 @@ def ingest(
                 progress(event, **fields)
 
         tasks: list[SlideTask] = []
-        for row, slide_id in zip(rows, names, strict=True):
+        told = [_patient(patients, row, name) for row, name in zip(rows, names, strict=True)]
+        gate = Gate(store, rows, names, told)
+        for row, slide_id, (patient, said_by) in zip(rows, names, told, strict=True):
             check_interrupt()
+            if gate.denies(row.uri):
+                run.deny(row.uri, row.slide_id if isinstance(slide_id, SlideError) else slide_id, patient)
+                continue
             key = quarantine_key(row.uri, {"grid": grid_id, "encoder": options.encoder_id})
             if isinstance(slide_id, SlideError):
                 run.quarantine(SlideTask(row.slide_id, row.uri, "", "", key), slide_id)
                 continue
             try:
-                patient, said_by = patients.patient(row, slide_id)
                 task = SlideTask(slide_id, row.uri, patient, said_by, key, row.mpp, row.metadata)
                 there = standing(
                     store,
@@ -154,7 +160,7 @@ def ingest(
             for task in tasks:
                 run.add(SlideOutcome(task.slide_id, task.uri, "would-make"))
         else:
-            _keep_metadata(store, rows, namer)
+            _keep_metadata(store, [row for row in rows if not gate.denies(row.uri)], namer)
             if workers > 0 and tasks:
                 from slidelake.ingest.ray_run import run_on_ray
 
@@ -176,6 +182,8 @@ def outcome_of(
         return make_slide(store, task, options, encoder, progress)
     except AlreadyCommittedError:
         return SlideOutcome(task.slide_id, task.uri, "already", message="another run was first")
+    except SlideDeletedError:
+        return denied_outcome(store, task.uri)
     except SlideError as error:
         return error
 
@@ -189,6 +197,7 @@ class _Run:
         self._dry_run = dry_run
         self._began = time.monotonic()
         self.report = report
+        self._gone: set[str] = set()
 
     def start(self, total: int) -> None:
         if self._progress:
@@ -204,7 +213,15 @@ class _Run:
             self.quarantine(task, result)
             return
         self._store.quarantine.clear(task.quarantine_key)
-        self.add(result)
+        if result.state == "denied":
+            self.deny(task.uri, task.slide_id, task.patient_id)
+        else:
+            self.add(result)
+
+    def deny(self, uri: str, slide_id: str, patient_id: str) -> None:
+        """A deleted slide stays out, and the report holds no name of it."""
+        self._gone |= words_of(slide_id=slide_id, patient_id=patient_id, uri=uri)
+        self.add(denied_outcome(self._store, uri))
 
     def quarantine(self, task: SlideTask, error: SlideError) -> None:
         log.info(
@@ -249,6 +266,8 @@ class _Run:
     def _end(self) -> None:
         self.report.seconds = time.monotonic() - self._began
         self.report.outcomes.sort(key=lambda outcome: outcome.uri)
+        if self._gone:
+            self.report.asked = Redactor(self._store.denied, self._gone).values(self.report.asked)
         try:
             if not self._dry_run and (self.report.outcomes or self.report.interrupted):
                 self._store.put_run(self.report.run_id, self.report.to_dict())
@@ -280,6 +299,10 @@ def _rows(sources: Sequence[str], manifest: str | None) -> list[ManifestRow]:
     for found in find_slides(sources):
         rows.setdefault(found.uri, ManifestRow(uri=found.uri, root=found.root, stem=found.stem))
     return [rows[uri] for uri in sorted(rows)]
+
+
+def _patient(patients: PatientRule, row: ManifestRow, name: "str | SlideError") -> tuple[str, str]:
+    return ("", "") if isinstance(name, SlideError) else patients.patient(row, name)
 
 
 def _name(namer: Namer, row: ManifestRow) -> "str | SlideError":

@@ -14,6 +14,7 @@ from slidelake.store.layout import CommitKey, SlideState, Subject
 from slidelake.store.metadata import Metadata
 from slidelake.store.objects import Objects
 from slidelake.store.quarantine import Quarantine, quarantine_key
+from slidelake.store.redact import Redactor, words_of
 from slidelake.store.snapshots import Snapshot, Snapshots
 from slidelake.store.verify import Problem, VerifyReport, verify
 
@@ -34,6 +35,7 @@ __all__ = [
     "Pooled",
     "Problem",
     "Quarantine",
+    "Redactor",
     "SlideState",
     "Snapshot",
     "Snapshots",
@@ -51,4 +53,5 @@ __all__ = [
     "split_space",
     "sweep",
     "verify",
+    "words_of",
 ]

@@ -20,15 +20,19 @@ from slidelake.store.attempts import GC_GRACE
 from slidelake.store.commits import FORMAT, parse_commit
 from slidelake.store.ids import require_slug
 from slidelake.store.layout import COMMITS, CommitKey, closed_epoch, closed_key, commit_folder, states_of
+from slidelake.store.leftovers import leftovers
 from slidelake.store.objects import Objects
 from slidelake.store.redact import Redactor, words_of
 
 if TYPE_CHECKING:
     from slidelake.store.feature_store import FeatureStore
 
-__all__ = ["Deletion", "closed_marks", "delete_slides", "slides_anywhere", "sweep"]
+__all__ = ["Deletion", "closed_marks", "closing_time", "delete_slides", "slides_anywhere", "sweep"]
 
 log = logging.getLogger(__name__)
+
+# A file aside is there for milliseconds; one this old (seconds) is a killed writer's, and may hold any name.
+_ASIDE_AFTER = 3600.0
 
 
 @dataclass
@@ -104,6 +108,8 @@ def sweep(store: "FeatureStore", words: Iterable[str] = ()) -> dict[str, int]:
     gone = sorted(store.denied.among("slide", slides_anywhere(store)))
     counts["arrays"] = sum(_arrays(store.objects, slide_id) for slide_id in gone)
     counts["commits"] = sum(_commits(store.objects, slide_id) for slide_id in gone)
+    for key in leftovers(store.objects, _ASIDE_AFTER):
+        store.objects.delete(key)
     store.catalog()  # derived: the rows of what is gone leave it
     return {part: count for part, count in counts.items() if count}
 
@@ -123,21 +129,22 @@ def slides_anywhere(store: "FeatureStore") -> set[str]:
 
 def closed_marks(objects: Objects, slide_id: str) -> dict[str, datetime]:
     """When each `closed` mark of a slide was put, by its key."""
-    marks = {}
-    for key in objects.list(commit_folder(slide_id)):
-        if closed_epoch(key.rpartition("/")[2]) is not None:
-            body = _json(objects, key)
-            if body is not None:
-                marks[key] = _time(body)
-    return marks
+    keys = [
+        key
+        for key in objects.list(commit_folder(slide_id))
+        if closed_epoch(key.rpartition("/")[2]) is not None
+    ]
+    return {key: closing_time(objects, key) for key in keys}
 
 
-def _time(body: dict[str, Any]) -> datetime:
+def closing_time(objects: Objects, mark: str) -> datetime:
+    """When a `closed` mark was put; just now for one that does not tell, or is gone."""
+    body = _json(objects, mark) or {}
     try:
         return datetime.fromisoformat(str(body["closed"]))
     except (KeyError, ValueError):
-        # A mark that was cut off where there are no hard links: it closes its epoch by its key alone.
-        return datetime.min.replace(tzinfo=UTC)
+        # Where there are no hard links a mark may have been cut off: it closes its epoch by its key alone.
+        return datetime.now(UTC)
 
 
 def _trace(store: "FeatureStore", slide_id: str) -> _Trace:

@@ -17,16 +17,15 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slidelake.errors import UsageError
 from slidelake.store.attempts import GC_GRACE
 from slidelake.store.commits import Commit, parse_commit
-from slidelake.store.deletion import closed_marks, slides_anywhere, sweep
-from slidelake.store.layout import COMMITS, CommitKey, states_of
+from slidelake.store.deletion import closed_marks, closing_time, slides_anywhere, sweep
+from slidelake.store.layout import COMMITS, CommitKey, closed_key, states_of
+from slidelake.store.leftovers import leftovers
 from slidelake.store.objects import Objects
-from slidelake.store.put_if_absent import ASIDE
 
 if TYPE_CHECKING:
     from slidelake.store.feature_store import FeatureStore
@@ -38,8 +37,6 @@ log = logging.getLogger(__name__)
 _FOLDER = "gc"
 _STAMP = "%Y%m%dT%H%M%S%fZ"
 _READ_AT_ONCE = 16
-# Where these lie no array does: files aside are written beside small objects only.
-_NO_ASIDES = {"slides", "index"}
 
 
 @dataclass
@@ -138,19 +135,27 @@ def _dead(store: "FeatureStore", now: datetime, grace: timedelta) -> Iterator[_D
             yield _Dead("void", (f"commit:{key.key}",), commit=key.key)
             continue
         kind = "superseded" if key.epoch == open_epochs[key.slide_id] else "closed"
+        if kind == "closed" and closing_time(objects, closed_key(key.slide_id, key.epoch)) + grace <= now:
+            # The closing itself was the first look.
+            yield _Dead(kind, (), commit=key.key, tree=_own_tree(key, commit))
+            continue
         # The arrays are listed by a mark of their own: a removal that was cut off goes on without its commit.
         marks = (f"commit:{key.key}", f"data:{commit.attempt}")
-        # A damaged commit may say anything: nothing is removed but an attempt of its own subject.
-        own = commit.attempt.startswith(f"{key.subject.folder(key.slide_id)}/")
-        yield _Dead(kind, marks, commit=key.key, tree=commit.attempt if own else "")
+        yield _Dead(kind, marks, commit=key.key, tree=_own_tree(key, commit))
     for attempt in sorted(attempts - named):
         yield _Dead("attempts", (f"attempt:{attempt}", f"data:{attempt}"), tree=attempt)
     for slide_id in sorted(store.denied.among("slide", slides_anywhere(store))):
         for mark, when in closed_marks(objects, slide_id).items():
             # Its own time is the first look.
             yield _Dead("deleted", () if when + grace <= now else (f"closed:{mark}",), file=mark)
-    for file in _asides(objects):
+    for file in leftovers(objects):
         yield _Dead("aside", (f"aside:{file}",), file=file)
+
+
+def _own_tree(key: CommitKey, commit: Commit) -> str:
+    """A damaged commit may say anything: nothing is removed but an attempt of its own subject."""
+    own = commit.attempt.startswith(f"{key.subject.folder(key.slide_id)}/")
+    return commit.attempt if own else ""
 
 
 def _live(keys: Iterable[str], commits: dict[CommitKey, Commit | None]) -> set[CommitKey]:
@@ -194,17 +199,6 @@ def _attempts(objects: Objects) -> Iterator[str]:
             for _ in range(depth.get(place, -1) + 1):
                 folders = [f"{folder}/{name}" for folder in folders for name in objects.folders(folder)]
             yield from folders if place in depth else ()
-
-
-def _asides(objects: Objects) -> Iterator[str]:
-    if objects.local is None:
-        return
-    root = Path(objects.local)
-    tops = [each for each in root.iterdir() if each.name not in _NO_ASIDES]
-    for top in tops:
-        for path in [top] if top.is_file() else top.rglob("*"):
-            if path.name.startswith((ASIDE, "probe~")) and path.is_file():
-                yield path.relative_to(root).as_posix()
 
 
 def _remove(objects: Objects, dead: _Dead, *, dry_run: bool) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from slidelake.services.cli.session import Session, command
 if TYPE_CHECKING:
     from slidelake.ingest import RunReport
 
-_STATES = {"made": "green", "already": "dim", "would-make": "cyan", "quarantined": "yellow"}
+_STATES = {"made": "green", "already": "dim", "would-make": "cyan", "quarantined": "yellow", "denied": "dim"}
 
 
 def outcome_table(report: "RunReport", title: str = "") -> Table:
@@ -112,6 +112,10 @@ def say_report(session: Session, report: "RunReport") -> None:
         return
     if counts.get("already", 0) == len(report.outcomes):
         session.say(f"nothing to do: all {len(report.outcomes)} slides are in the lake")
+        return
+    if counts.get("denied") and counts["denied"] + counts.get("already", 0) == len(report.outcomes):
+        deleted = f"{counts['denied']} were deleted and stay out (slidelake allow)"
+        session.say(f"nothing to do: {counts.get('already', 0)} slides are in the lake, {deleted}")
         return
     if counts.get("quarantined") or len(report.outcomes) <= 20:
         session.say(outcome_table(report))
