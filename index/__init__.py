@@ -6,6 +6,7 @@ from slidelake.index.filters import Condition, Filter, parse_where
 from slidelake.index.hits import Hit, Hits, Query
 
 if TYPE_CHECKING:
+    from slidelake.index.erase import EraseReport
     from slidelake.index.evaluate import (
         RetrievalScores,
         bootstrap_difference,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Condition",
+    "EraseReport",
     "Filter",
     "Hit",
     "Hits",
@@ -35,6 +37,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "EraseReport": "slidelake.index.erase",
     "RetrievalScores": "slidelake.index.evaluate",
     "SlideIndex": "slidelake.index.slide_index",
     "SyncReport": "slidelake.index.sync",

@@ -23,6 +23,7 @@ from slidelake.index.upkeep import has_vector_index
 
 if TYPE_CHECKING:
     from slidelake.encoders import PatchEncoder
+    from slidelake.index.erase import EraseReport
     from slidelake.store import FeatureStore
 
 __all__ = ["EXACT_BELOW", "SlideIndex"]
@@ -59,6 +60,19 @@ class SlideIndex:
     def sync(self, *, progress: Callable[..., None] | None = None) -> SyncReport:
         """Make the index follow the store; a second run writes nothing. Waits for another sync to end."""
         return synchronise(self.store, self._connection, exact_below=self.exact_below, progress=progress)
+
+    def erase_denied(self) -> "EraseReport":
+        """Leaves nothing of slides on the store's deny-list in any version of any table; tables that held some,
+        and those with approximate indexes, are written anew. Waits for a sync at work to end."""
+        from slidelake.index.erase import erase_denied
+
+        return erase_denied(self.store, self._connection, exact_below=self.exact_below)
+
+    def denied_rows(self) -> dict[str, int]:
+        """How many rows of slides on the store's deny-list each table still holds, in any of its versions."""
+        from slidelake.index.erase import held_rows
+
+        return held_rows(self.store, self._connection)
 
     def status(self) -> dict[str, Any]:
         """What the index holds and how it differs from the store; plain values, ready for JSON.

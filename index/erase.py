@@ -1,0 +1,143 @@
+"""Takes deleted slides out of the index for good: out of its rows, its older versions and its ANN indexes.
+
+Deleting rows only hides them: LanceDB keeps the data file until a compaction rewrites it (which it does not for
+a few rows of many), the log of the deletion quotes its condition, older versions and tags keep all, and the
+approximate indexes keep ids and quantised vectors. So a table that held, or may have held, what is deleted is
+written anew from its other rows, its indexes are built again, and every older version goes.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from slidelake.index.lock import writer_lock
+from slidelake.index.tables import SLIDES
+from slidelake.index.upkeep import tidy
+
+if TYPE_CHECKING:
+    from slidelake.index.connection import Connection
+    from slidelake.store import FeatureStore
+
+__all__ = ["EraseReport", "erase_denied", "held_rows"]
+
+log = logging.getLogger(__name__)
+
+_BATCH_ROWS = 8192
+
+
+@dataclass(frozen=True)
+class EraseReport:
+    """What was taken out: rows, the tables that were written anew, and tags that fell with their versions."""
+
+    rows: int = 0
+    rewritten: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+def erase_denied(store: FeatureStore, connection: Connection, *, exact_below: int) -> EraseReport:
+    """Leaves nothing of slides on the store's deny-list in any table; waits for a sync at work to end."""
+    if not connection.possible or not connection.exists() or not connection.names():
+        return EraseReport()
+    with writer_lock(store.objects) as still_held:
+        rows, rewritten, tags = 0, [], []
+        for name in connection.names():
+            still_held()
+            table = connection.table(name)
+            if table is None or "slide_id" not in table.schema.names:
+                continue
+            gone = _denied(store, table)
+            tags += [f"{name}: {tag}" for tag in _drop_tags(table)]
+            if gone or _hides_rows(table) or table.list_indices():
+                before = table.count_rows()
+                table = _rewrite(connection, name, table, gone)
+                rows += before - (table.count_rows() if table is not None else 0)
+                rewritten.append(name)
+                tidy(connection, name, exact_below=None if name == SLIDES else exact_below)
+            if table is not None:
+                _only_newest(connection.table(name))
+        log.info("index erased", extra={"rows": rows, "tables": len(rewritten)})
+        return EraseReport(rows, tuple(rewritten), tuple(tags))
+
+
+def held_rows(store: FeatureStore, connection: Connection) -> dict[str, int]:
+    """How many rows of deleted slides each table holds, in any of its versions; tables with none are left out."""
+    if not connection.possible or not connection.exists():
+        return {}
+    found = {}
+    for name in connection.names():
+        table = connection.table(name)
+        if table is None or "slide_id" not in table.schema.names:
+            continue
+        most = 0
+        for version in table.list_versions():
+            table.checkout(version["version"])
+            ids = _ids(table)
+            gone = store.denied.among("slide", ids)
+            most = max(most, sum(count for slide_id, count in ids.items() if slide_id in gone))
+        if most:
+            found[name] = most
+    return found
+
+
+def _denied(store: FeatureStore, table: Any) -> set[str]:
+    return store.denied.among("slide", _ids(table))
+
+
+def _ids(table: Any) -> dict[str, int]:
+    """The slides of a table and how many rows each has."""
+    counts: dict[str, int] = {}
+    for batch in table.search().select(["slide_id"]).to_batches(_BATCH_ROWS):
+        for each in batch.column("slide_id").value_counts().to_pylist():
+            counts[each["values"]] = counts.get(each["values"], 0) + each["counts"]
+    return counts
+
+
+def _hides_rows(table: Any) -> bool:
+    """Whether data files still hold rows that were deleted before."""
+    newest = max(table.list_versions(), key=lambda version: version["version"])
+    return int(newest["metadata"].get("total_deletion_file_rows", 0)) > 0
+
+
+def _rewrite(connection: Connection, name: str, table: Any, gone: set[str]) -> Any | None:
+    """The table without some slides, as one new version of whole new files; None where nothing is left."""
+    schema = table.schema
+    left = table.count_rows() - sum(count for slide_id, count in _ids(table).items() if slide_id in gone)
+    if not left:
+        connection.database.drop_table(name)
+        return None
+
+    # Opened here: LanceDB reads what it is given in its one event loop, where it cannot wait for itself.
+    everything = table.search().to_batches(_BATCH_ROWS)
+
+    def rows() -> Iterator[pa.RecordBatch]:
+        # Filtered here: a condition in LanceDB's own log would quote the ids.
+        for batch in everything:
+            kept = batch.filter(pc.invert(pc.is_in(batch.column("slide_id"), pa.array(sorted(gone), pa.string()))))
+            if kept.num_rows:
+                yield kept
+
+    # The schema brings the facts and the primary key along.
+    return connection.database.create_table(name, data=pa.RecordBatchReader.from_batches(schema, rows()), schema=schema, mode="overwrite")
+
+
+def _drop_tags(table: Any) -> list[str]:
+    """Tags name versions that must go: they fall."""
+    names = sorted(table.tags.list())
+    for name in names:
+        table.tags.delete(name)
+    return names
+
+
+def _only_newest(table: Any) -> None:
+    with warnings.catch_warnings():
+        # It warns of concurrent readers of older versions; that is what is wanted.
+        warnings.simplefilter("ignore", UserWarning)
+        table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
