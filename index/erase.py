@@ -120,12 +120,16 @@ def _rewrite(connection: Connection, name: str, table: Any, gone: set[str]) -> A
     def rows() -> Iterator[pa.RecordBatch]:
         # Filtered here: a condition in LanceDB's own log would quote the ids.
         for batch in everything:
-            kept = batch.filter(pc.invert(pc.is_in(batch.column("slide_id"), pa.array(sorted(gone), pa.string()))))
+            kept = batch.filter(
+                pc.invert(pc.is_in(batch.column("slide_id"), pa.array(sorted(gone), pa.string())))
+            )
             if kept.num_rows:
                 yield kept
 
     # The schema brings the facts and the primary key along.
-    return connection.database.create_table(name, data=pa.RecordBatchReader.from_batches(schema, rows()), schema=schema, mode="overwrite")
+    return connection.database.create_table(
+        name, data=pa.RecordBatchReader.from_batches(schema, rows()), schema=schema, mode="overwrite"
+    )
 
 
 def _drop_tags(table: Any) -> list[str]:

@@ -61,7 +61,7 @@ class SlideIndex:
         """Make the index follow the store; a second run writes nothing. Waits for another sync to end."""
         return synchronise(self.store, self._connection, exact_below=self.exact_below, progress=progress)
 
-    def erase_denied(self) -> "EraseReport":
+    def erase_denied(self) -> EraseReport:
         """Leaves nothing of slides on the store's deny-list in any version of any table; tables that held some,
         and those with approximate indexes, are written anew. Waits for a sync at work to end."""
         from slidelake.index.erase import erase_denied

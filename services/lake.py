@@ -6,6 +6,7 @@ hits = lake.search(slide="S1", at=(5120, 2048), exclude_same_patient=True)
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from slidelake.encoders import EmbedReport
     from slidelake.index import Hit, Hits, SlideIndex
     from slidelake.ingest import GridSpec, RunReport
-    from slidelake.store import Bag, FeatureStore
+    from slidelake.services.deletion import DeletionReport
+    from slidelake.store import Bag, FeatureStore, GcReport
 
 Progress = Callable[..., None] | None
 
@@ -158,6 +160,37 @@ class Lake:
             return SearchResult(self.index.search_patch(slide, *at, **common), self.store)
         return SearchResult(self.index.search_slide(slide, aggregator=aggregator, **common), self.store)
 
+    def delete(
+        self,
+        *,
+        slide: str | Sequence[str] = (),
+        patient: str | Sequence[str] = (),
+        dry_run: bool = False,
+    ) -> "DeletionReport":
+        """Delete slides, or all slides of patients, from the store, the index and all records, and keep them out.
+
+        It cannot be undone; `allow` lets the next ingest bring them back.
+        """
+        from slidelake.services.deletion import delete
+
+        return delete(self, slides=_several(slide), patients=_several(patient), dry_run=dry_run)
+
+    def allow(self, *, slide: str | Sequence[str] = (), patient: str | Sequence[str] = ()) -> int:
+        """Take slides or patients off the deny-list; how many entries went."""
+        from slidelake.services.deletion import allow
+
+        return allow(self, slides=_several(slide), patients=_several(patient))
+
+    def gc(self, *, grace: timedelta | None = None, dry_run: bool = False) -> "GcReport":
+        """Remove what no commit and no snapshot names: what a look at least `grace` (7 days) ago found dead too.
+
+        A smaller grace is safe only while no writer and no reader is at work.
+        """
+        from slidelake.store import collect_garbage
+
+        given = {} if grace is None else {"grace": grace}
+        return collect_garbage(self.store, dry_run=dry_run, **given)
+
     def status(self) -> dict[str, Any]:
         """Counts by space, the quarantine, and whether the index follows; as `slidelake status --json`."""
         catalog = self.slides
@@ -177,6 +210,10 @@ class Lake:
             "runs": len(self.store.objects.list("runs")),
             "index": self.index.status(),
         }
+
+
+def _several(names: str | Sequence[str]) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)
 
 
 class SearchResult(Sequence["Hit"]):

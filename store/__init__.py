@@ -4,7 +4,7 @@ from slidelake.store.bag import Bag, Grid, Overview, Pooled
 from slidelake.store.bag_writer import BagWriter
 from slidelake.store.checksums import checksum
 from slidelake.store.commits import Commit
-from slidelake.store.deletion import Deletion, delete_slides, sweep
+from slidelake.store.deletion import Deletion, delete_slides, slides_of_patient, sweep
 from slidelake.store.deny_list import DenyList
 from slidelake.store.feature_store import FeatureStore
 from slidelake.store.gc import GcReport, collect_garbage
@@ -17,6 +17,7 @@ from slidelake.store.quarantine import Quarantine, quarantine_key
 from slidelake.store.redact import Redactor, words_of
 from slidelake.store.snapshots import Snapshot, Snapshots
 from slidelake.store.verify import Problem, VerifyReport, verify
+from slidelake.store.verify_deleted import DeletedReport, Remainder, verify_deleted
 
 __all__ = [
     "DEFAULT_TISSUE_RULE",
@@ -24,6 +25,7 @@ __all__ = [
     "BagWriter",
     "Commit",
     "CommitKey",
+    "DeletedReport",
     "Deletion",
     "DenyList",
     "FeatureStore",
@@ -36,6 +38,7 @@ __all__ = [
     "Problem",
     "Quarantine",
     "Redactor",
+    "Remainder",
     "SlideState",
     "Snapshot",
     "Snapshots",
@@ -48,10 +51,12 @@ __all__ = [
     "fingerprint_id",
     "quarantine_key",
     "slide_id_of",
+    "slides_of_patient",
     "slug",
     "slug_of_path",
     "split_space",
     "sweep",
     "verify",
+    "verify_deleted",
     "words_of",
 ]

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from slidelake.store.attempts import GC_GRACE
-from slidelake.store.commits import FORMAT, parse_commit
+from slidelake.store.commits import FORMAT, Commit, parse_commit
 from slidelake.store.ids import require_slug
 from slidelake.store.layout import COMMITS, CommitKey, closed_epoch, closed_key, commit_folder, states_of
 from slidelake.store.leftovers import leftovers
@@ -27,7 +27,15 @@ from slidelake.store.redact import Redactor, words_of
 if TYPE_CHECKING:
     from slidelake.store.feature_store import FeatureStore
 
-__all__ = ["Deletion", "closed_marks", "closing_time", "delete_slides", "slides_anywhere", "sweep"]
+__all__ = [
+    "Deletion",
+    "closed_marks",
+    "closing_time",
+    "delete_slides",
+    "slides_anywhere",
+    "slides_of_patient",
+    "sweep",
+]
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +101,27 @@ def delete_slides(
     return done
 
 
+def slides_of_patient(store: "FeatureStore", patient_id: str) -> list[str]:
+    """The slides of a patient, sorted: the metadata's word counts where there is one, else the commits'.
+
+    Slides that only the metadata knows, and those whose epoch is closed, are among them.
+    """
+    catalog = store.catalog()
+    found = set(catalog.loc[catalog["patient_id"] == patient_id, "slide_id"])
+    metadata = store.metadata.read()
+    if "patient_id" in metadata:
+        said = metadata["patient_id"].astype("str") == patient_id
+        found |= set(metadata.loc[said, "slide_id"].astype("str"))
+    keys = store.objects.list(COMMITS)
+    states = states_of(keys)
+    for parsed in filter(None, map(CommitKey.parse, keys)):
+        if parsed.slide_id not in found and not states[parsed.slide_id].keys:
+            commit = _commit(store.objects, parsed)
+            if commit is not None and commit.provenance.get("patient_id") == patient_id:
+                found.add(parsed.slide_id)
+    return sorted(found)
+
+
 def sweep(store: "FeatureStore", words: Iterable[str] = ()) -> dict[str, int]:
     """Removes whatever the store still holds of denied slides, but for their `closed` marks; counts by part.
 
@@ -153,10 +182,7 @@ def _trace(store: "FeatureStore", slide_id: str) -> _Trace:
     for key in store.objects.list(commit_folder(slide_id)):
         trace.known = True
         parsed = CommitKey.parse(key)
-        try:
-            commit = parse_commit(parsed, store.objects.read(key)) if parsed else None
-        except FileNotFoundError:
-            continue
+        commit = _commit(store.objects, parsed) if parsed else None
         if commit is not None:
             trace.uris.add(str(commit.provenance.get("source_uri") or ""))
             trace.checksums.add(str(commit.provenance.get("source_checksum") or ""))
@@ -248,6 +274,13 @@ def _quarantine(store: "FeatureStore", redactor: Redactor) -> int:
             continue
         count += 1
     return count
+
+
+def _commit(objects: Objects, key: CommitKey) -> Commit | None:
+    try:
+        return parse_commit(key, objects.read(key.key))
+    except FileNotFoundError:
+        return None
 
 
 def _json(objects: Objects, key: str) -> dict[str, Any] | None:

@@ -6,10 +6,12 @@ import typer
 
 from slidelake._version import __version__
 from slidelake.services.cli import (
+    delete,
     demo,
     doctor,
     embed,
     encoders,
+    gc,
     index,
     ingest,
     search,
@@ -48,7 +50,7 @@ def root(
     ctx.obj = Session(store_url=store, json=as_json, verbose=verbose)
 
 
-for part in (synth, ingest, status, verify, embed, index, search, split, encoders, doctor, demo):
+for part in (synth, ingest, status, verify, delete, gc, embed, index, search, split, encoders, doctor, demo):
     part.register(app)
 
 

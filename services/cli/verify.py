@@ -1,12 +1,16 @@
 """`slidelake verify`: is everything that was committed there, and is it what was committed?"""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from slidelake.services.cli.progress import WorkProgress
 from slidelake.services.cli.session import Session, command
+
+if TYPE_CHECKING:
+    from slidelake.services.lake import Lake
 
 
 def register(app: typer.Typer) -> None:
@@ -16,11 +20,16 @@ def register(app: typer.Typer) -> None:
         deep: Annotated[
             bool, typer.Option("--deep", help="Read every byte and recompute checksums.")
         ] = False,
+        deleted: Annotated[
+            bool, typer.Option("--deleted", help="Look for anything left of deleted slides instead.")
+        ] = False,
     ) -> int:
         """Check every commit of the lake; exit code 5 where damage was found."""
         from slidelake.store import verify as verify_store
 
         lake = session.lake()
+        if deleted:
+            return _verify_deleted(session, lake)
         with WorkProgress(session.errors, "verifying") as progress:
             report = verify_store(lake.store, deep=deep, progress=progress)
         problems = [
@@ -48,3 +57,24 @@ def register(app: typer.Typer) -> None:
         state = "all well" if report.ok else f"{len(problems)} problems"
         session.say(f"{report.slides} slides, {report.commits} commits: {state}")
         return code
+
+
+def _verify_deleted(session: Session, lake: "Lake") -> int:
+    from slidelake.services.deletion import verify_gone
+
+    report = verify_gone(lake)
+    code = 0 if report.ok else 5
+    session.emit({"exit_code": code, **report.to_dict()})
+    if report.remains:
+        table = Table(title="left of deleted and closed slides")
+        for column in ("where", "what", "until", "what to do"):
+            table.add_column(column, overflow="fold")
+        for each in report.remains:
+            until = each.until.isoformat(timespec="minutes") if each.until else "now"
+            table.add_row(escape(each.key), escape(each.what), until, escape(each.remedy))
+        session.say(table)
+    state = (
+        "nothing is left that should be gone" if report.ok else f"{len(report.overdue)} things are overdue"
+    )
+    session.say(f"{report.denied} entries on the deny-list: {state}")
+    return code
