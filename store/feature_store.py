@@ -17,7 +17,8 @@ from slidelake.store.checksums import checksum
 from slidelake.store.commits import FORMAT, Commit, latest_commit, read_state
 from slidelake.store.ids import require_slug, split_space
 from slidelake.store.info import DEFAULT_TISSUE_RULE, StoreInfo, create_info, not_found, read_info
-from slidelake.store.layout import COMMITS, SlideState, Subject, closed_key, states_of
+from slidelake.store.layout import SlideState, Subject, closed_key, states_of
+from slidelake.store.listing import list_commits
 from slidelake.store.metadata import Metadata
 from slidelake.store.names import SlideNames, match_space, no_slide
 from slidelake.store.objects import Objects
@@ -72,7 +73,7 @@ class FeatureStore:
 
     def states(self) -> dict[str, SlideState]:
         """The state of every slide that ever had a commit, by one listing of the keys."""
-        return states_of(self.objects.list(COMMITS))
+        return states_of(list_commits(self.objects))
 
     def slide_ids(self) -> list[str]:
         """The slides that have a live commit, sorted."""
