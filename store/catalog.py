@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from slidelake.store.feature_store import FeatureStore
 
-__all__ = ["catalog_of", "read_catalog"]
+__all__ = ["make_catalog", "read_catalog"]
 
 
 def read_catalog(store: "FeatureStore", *, now_ns: int | None = None) -> "pd.DataFrame":
@@ -53,7 +53,7 @@ def read_catalog(store: "FeatureStore", *, now_ns: int | None = None) -> "pd.Dat
     return _with_metadata(_frame(now), store.metadata.read())
 
 
-def catalog_of(
+def make_catalog(
     objects: Objects, states: Mapping[str, SlideState], metadata: "pd.DataFrame"
 ) -> "pd.DataFrame":
     """The same table of other states than the live ones (a snapshot's). Rows that the kept catalog has for the
