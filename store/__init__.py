@@ -11,6 +11,7 @@ from slidelake.store.layout import CommitKey, SlideState, Subject
 from slidelake.store.metadata import Metadata
 from slidelake.store.objects import Objects
 from slidelake.store.quarantine import Quarantine, quarantine_key
+from slidelake.store.snapshots import Snapshot, Snapshots
 from slidelake.store.verify import Problem, VerifyReport, verify
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
     "Problem",
     "Quarantine",
     "SlideState",
+    "Snapshot",
+    "Snapshots",
     "StoreInfo",
     "Subject",
     "VerifyReport",

@@ -23,6 +23,7 @@ from slidelake.store.metadata import Metadata
 from slidelake.store.names import SlideNames, match_space, no_slide
 from slidelake.store.objects import Objects
 from slidelake.store.quarantine import Quarantine
+from slidelake.store.snapshots import Snapshots
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +41,7 @@ class FeatureStore:
         self.url = objects.url
         self.metadata = Metadata(objects)
         self.quarantine = Quarantine(objects)
+        self.snapshots = Snapshots(self)
         self._names = SlideNames(objects)
 
     @classmethod
@@ -63,11 +65,23 @@ class FeatureStore:
             info = create_info(objects, tissue_rule)
         return cls(objects, info)
 
+    def at(self, snapshot: str) -> "FeatureStore":
+        """The store as a snapshot pinned it: states, bags, catalog and metadata are those of then, writing
+        raises UsageError. Raises UnknownNameError."""
+        from slidelake.store.pinned import PinnedStore
+
+        return PinnedStore(self.objects, self.info, self.snapshots.read(snapshot))
+
     def __repr__(self) -> str:
         return f"FeatureStore({self.url!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return FeatureStore, (self.objects, self.info)
+
+    @property
+    def place(self) -> str:
+        """What is read from, for messages."""
+        return self.url
 
     # What is there
 
@@ -123,7 +137,7 @@ class FeatureStore:
         """The slide's features in one space; raises UnknownSlideError, UnknownSpaceError."""
         state = self.state(slide_id)
         if not state.keys:
-            raise no_slide(self.url, slide_id, "", self.slide_ids())
+            raise no_slide(self.place, slide_id, "", self.slide_ids())
         grid_id, encoder_id = split_space(match_space(space, _spaces_of(state), slide_id))
         return Bag(self.objects, self._need(slide_id, Subject("bag", grid_id, encoder_id), state))
 
@@ -131,7 +145,7 @@ class FeatureStore:
         """What one aggregator (its id, or its name alone) made of a bag; raises as `bag`."""
         state = self.state(slide_id)
         if not state.keys:
-            raise no_slide(self.url, slide_id, "", self.slide_ids())
+            raise no_slide(self.place, slide_id, "", self.slide_ids())
         grid_id, encoder_id = split_space(match_space(space, _spaces_of(state), slide_id))
         there = [s.aggregator_id for s in state.keys if s[:3] == ("pooled", grid_id, encoder_id)]
         fitting = [each for each in there if aggregator in (each, each.rpartition(".")[0])]
@@ -332,7 +346,7 @@ class FeatureStore:
         commit = latest_commit(self.objects, state, subject)
         if commit is None:
             what = " ".join([subject.kind, "/".join(subject.ids)]).strip()
-            raise no_slide(self.url, slide_id, what, [] if state.keys else self.slide_ids())
+            raise no_slide(self.place, slide_id, what, [] if state.keys else self.slide_ids())
         return commit
 
     def _state_to_write(self, slide_id: str) -> SlideState:

@@ -10,7 +10,7 @@ from slidelake.store.objects import Objects
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Metadata"]
+__all__ = ["Metadata", "from_parquet", "to_parquet"]
 
 _FOLDER = "metadata"
 # Each lost race means that another writer won one, so a long row of them is a fault, not contention.
@@ -56,7 +56,7 @@ class Metadata:
             merged = _merge(old, new)
             if merged.equals(old):
                 return generation
-            if self._objects.put_if_absent(_key(generation + 1), _to_parquet(merged)):
+            if self._objects.put_if_absent(_key(generation + 1), to_parquet(merged)):
                 return generation + 1
         raise StoreError(
             f"{_ATTEMPTS} other writers changed the metadata meanwhile", remedy="Run the same command again."
@@ -67,7 +67,7 @@ class Metadata:
 
         if generation == 0:
             return pd.DataFrame({"slide_id": pd.Series(dtype="str")})
-        return pd.read_parquet(io.BytesIO(self._objects.read(_key(generation))))
+        return from_parquet(self._objects.read(_key(generation)))
 
 
 def _checked(frame: "pd.DataFrame") -> "pd.DataFrame":
@@ -124,7 +124,7 @@ def _merge(old: "pd.DataFrame", new: "pd.DataFrame") -> "pd.DataFrame":
             columns[name] = change[name].dropna().reindex(index).combine_first(before[name].reindex(index))
     merged = pd.DataFrame(columns, index=index).reset_index()
     # What comes out of a file is what is compared: a reader must see no difference where there is none.
-    return pd.read_parquet(io.BytesIO(_to_parquet(merged)))
+    return from_parquet(to_parquet(merged))
 
 
 def _kind(column: "pd.Series[Any]") -> str:
@@ -139,7 +139,15 @@ def _kind(column: "pd.Series[Any]") -> str:
     return "text"
 
 
-def _to_parquet(frame: "pd.DataFrame") -> bytes:
+def from_parquet(data: bytes) -> "pd.DataFrame":
+    """The table that a Parquet file holds."""
+    import pandas as pd
+
+    return pd.read_parquet(io.BytesIO(data))
+
+
+def to_parquet(frame: "pd.DataFrame") -> bytes:
+    """A table as a Parquet file; raises ManifestError where a column holds values of several types."""
     import pyarrow as pa
 
     buffer = io.BytesIO()

@@ -63,7 +63,11 @@ class Block:
         return replace(self, rows=self.numbers("row")[within])
 
     def _read(self, reader: Bag | Grid, name: str) -> NDArray[Any]:
-        return reader.part(name, self.rows)
+        array = reader.reader(name)
+        if isinstance(self.rows, tuple):
+            whole = self.rows == (0, array.shape[0])
+            return array.read() if whole else array.rows(np.arange(*self.rows))
+        return array.rows(self.rows)
 
 
 def slim(commit: Commit) -> Commit:
