@@ -13,15 +13,19 @@ from slidelake.store.objects import Objects
 from slidelake.store.quarantine import Quarantine, quarantine_key
 from slidelake.store.snapshots import Snapshot, Snapshots
 from slidelake.store.verify import Problem, VerifyReport, verify
+from slidelake.store.views import PCA, Cohort, KMeans, Statistics, cohort
 
 __all__ = [
     "DEFAULT_TISSUE_RULE",
+    "PCA",
     "Bag",
     "BagWriter",
+    "Cohort",
     "Commit",
     "CommitKey",
     "FeatureStore",
     "Grid",
+    "KMeans",
     "Metadata",
     "Objects",
     "Overview",
@@ -31,10 +35,12 @@ __all__ = [
     "SlideState",
     "Snapshot",
     "Snapshots",
+    "Statistics",
     "StoreInfo",
     "Subject",
     "VerifyReport",
     "checksum",
+    "cohort",
     "fingerprint_id",
     "quarantine_key",
     "slide_id_of",

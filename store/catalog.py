@@ -42,11 +42,7 @@ def read_catalog(store: "FeatureStore", *, now_ns: int | None = None) -> "pd.Dat
     for row in fresh:
         row.update(changes.stamps.get(row["slide_id"], UNSETTLED)._asdict())
     stamps = {name: changes.stamps[name] for name in stand if name in changes.stamps}
-    now = (
-        kept.stamped(stamps)
-        .take(sorted([*changes.same, *stand.values()]))
-        .joined(KeptCatalog.of(fresh))
-    )
+    now = kept.stamped(stamps).take(sorted([*changes.same, *stand.values()])).joined(KeptCatalog.of(fresh))
     now.prefixes = changes.prefixes
     if not now.table.equals(kept.table) or now.prefixes != kept.prefixes:
         now.keep(objects)

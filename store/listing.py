@@ -62,7 +62,9 @@ def list_commits(objects: Objects) -> list[str]:
         if len(prefixes) >= _MANY_PREFIXES:
             with ThreadPoolExecutor(_REMOTE_REQUESTS) as pool:
                 return [
-                    key for keys in pool.map(lambda p: objects.list(f"{COMMITS}/{p}"), prefixes) for key in keys
+                    key
+                    for keys in pool.map(lambda p: objects.list(f"{COMMITS}/{p}"), prefixes)
+                    for key in keys
                 ]
     return objects.list(COMMITS)
 
@@ -160,7 +162,9 @@ def _changed_prefixes(objects: Objects, kept: KeptCatalog) -> Changes:
         by_prefix.setdefault(key.split("/", 2)[1], []).append(key)
     changes.prefixes = {prefix: _digest(keys) for prefix, keys in by_prefix.items()}
     same = {prefix for prefix, digest in changes.prefixes.items() if kept.prefixes.get(prefix) == digest}
-    changes.states = states_of(key for prefix, keys in by_prefix.items() if prefix not in same for key in keys)
+    changes.states = states_of(
+        key for prefix, keys in by_prefix.items() if prefix not in same for key in keys
+    )
     if same:
         changes.same = [
             row for prefix, row in zip(_prefixes_of(kept), range(len(kept)), strict=True) if prefix in same

@@ -69,7 +69,9 @@ def verify(
     tell("start", total=len(states))
     # Small reads that wait for a disk or a server: several slides at once, told of in their order.
     with ThreadPoolExecutor(readers(store.objects)) as pool:
-        for state, problems in pool.map(lambda each: (each, _slide(store.objects, each, deep)), states.values()):
+        for state, problems in pool.map(
+            lambda each: (each, _slide(store.objects, each, deep)), states.values()
+        ):
             report.problems += problems
             report.slides += 1
             report.commits += len(state.keys)

@@ -119,7 +119,9 @@ class Cohort:
         return self._rows
 
     def __repr__(self) -> str:
-        return f"Cohort({self.space}: {len(self.slides)} slides, {len(self):,} rows of {self.dim} {self.dtype})"
+        return (
+            f"Cohort({self.space}: {len(self.slides)} slides, {len(self):,} rows of {self.dim} {self.dtype})"
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -166,7 +168,11 @@ class Cohort:
 
     def column(self, name: str) -> "da.Array":
         """(T,) uint8: a column of the grid (`tissue`, `blur`, …). Reads the grids' commits at the first call."""
-        missing = [bag.slide_id for (bag, _, _), names in zip(self._found, self._columns, strict=True) if name not in names]
+        missing = [
+            bag.slide_id
+            for (bag, _, _), names in zip(self._found, self._columns, strict=True)
+            if name not in names
+        ]
         if missing:
             raise UsageError(
                 f"the grid has no column {name}",
@@ -244,7 +250,9 @@ class Cohort:
             with ThreadPoolExecutor(readers(self.store.objects)) as pool:
                 self._found = list(pool.map(complete, self._found))
             self.__dict__.pop("blocks", None)
-        return [sorted(set(grid.arrays) - {"coords"}) if grid is not None else [] for _, grid, _ in self._found]
+        return [
+            sorted(set(grid.arrays) - {"coords"}) if grid is not None else [] for _, grid, _ in self._found
+        ]
 
     def _lazy(
         self, name: str, dtype: "np.dtype[Any]", width: int | None, read: Callable[[Block], NDArray[Any]]
@@ -285,7 +293,9 @@ def _one_shape(bags: Sequence[Commit], space: str) -> tuple[int, "np.dtype[Any]"
     for bag in bags:
         dims.setdefault(int(bag.arrays["features"]["shape"][1]), bag.slide_id)
     if len(dims) != 1:
-        told = ", ".join(f"{slide_id} has {dim}" for dim, slide_id in sorted(dims.items())) or "it has no bags"
+        told = (
+            ", ".join(f"{slide_id} has {dim}" for dim, slide_id in sorted(dims.items())) or "it has no bags"
+        )
         raise UsageError(
             f"the bags of {space} are not of one dimension ({told})",
             remedy="Choose those that are with slides= or where=.",
