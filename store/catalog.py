@@ -39,8 +39,8 @@ def read_catalog(store: "FeatureStore", *, now_ns: int | None = None) -> "pd.Dat
     there = {name: row for name in live if (row := kept.places.get(name)) is not None}
     stand = {name: row for name, row in there.items() if digests[row] == digest_of(live[name])}
     fresh = _rows(objects, [state for name, state in live.items() if name not in stand])
-    for row in fresh:
-        row.update(changes.stamps.get(row["slide_id"], UNSETTLED)._asdict())
+    for new in fresh:
+        new.update(changes.stamps.get(new["slide_id"], UNSETTLED)._asdict())
     stamps = {name: changes.stamps[name] for name in stand if name in changes.stamps}
     now = kept.stamped(stamps).take(sorted([*changes.same, *stand.values()])).joined(KeptCatalog.of(fresh))
     now.prefixes = changes.prefixes

@@ -1,7 +1,9 @@
 """One block of a cohort: some rows of one slide's committed arrays, read where and when a task runs."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +12,14 @@ from slidelake.store.bag import Bag, Grid
 from slidelake.store.commits import Commit
 from slidelake.store.objects import Objects
 
-__all__ = ["Block", "Rows", "slim"]
+if TYPE_CHECKING:
+    import dask.array as da
+
+__all__ = ["Block", "Rows", "block_rows_for", "lazy_array", "slim"]
+
+# A task holds one block, and a double-precision copy of a part of it.
+_BLOCK_BYTES = 32 << 20
+_CHUNK_ROWS = 1024
 
 #: Which rows of a slide: a range (start, stop), or their numbers, ascending.
 Rows = tuple[int, int] | NDArray[np.int32]
@@ -73,3 +82,38 @@ class Block:
 def slim(commit: Commit) -> Commit:
     """The commit without provenance and attributes: tasks need only places, shapes and checksums."""
     return replace(commit, body={**commit.body, "provenance": {}, "attributes": {}})
+
+
+def block_rows_for(row_bytes: int) -> int:
+    """Rows of a block by default: 32 MiB, in whole chunks, so that no reader takes one apart twice."""
+    return max(_CHUNK_ROWS, _BLOCK_BYTES // row_bytes // _CHUNK_ROWS * _CHUNK_ROWS)
+
+
+def lazy_array(
+    label: str,
+    blocks: Sequence[Block],
+    read: Callable[[Block], NDArray[Any]],
+    dtype: "np.dtype[Any]",
+    width: int | None,
+) -> "da.Array":
+    """The blocks' rows end to end as a dask array, (T,) or (T, width), one task a block.
+
+    `label` names it among all of dask's arrays. Made without a look at the store: 10,000 slides are 10,000 small
+    tuples.
+    """
+    import dask.array as da
+    from dask.highlevelgraph import HighLevelGraph
+
+    # Dask's own types know neither its arrays' class nor its tasks.
+    make: Any = da.Array
+    join: Any = HighLevelGraph.from_collections
+    tail = () if width is None else (width,)
+    array: da.Array
+    if not blocks:
+        array = da.zeros((0, *tail), dtype=dtype)
+        return array
+    zeros = (0,) * len(tail)
+    graph = {(label, n, *zeros): (partial(read, block),) for n, block in enumerate(blocks)}
+    chunks = (tuple(map(len, blocks)), *((n,) for n in tail))
+    array = make(join(label, graph, dependencies=[]), label, chunks=chunks, dtype=dtype)
+    return array

@@ -14,7 +14,7 @@ from slidelake.store.ids import split_space
 from slidelake.store.layout import SlideState, Subject
 from slidelake.store.listing import readers
 from slidelake.store.names import match_space
-from slidelake.store.views.blocks import Block, Rows, slim
+from slidelake.store.views.blocks import Block, Rows, block_rows_for, lazy_array, slim
 from slidelake.store.views.selection import Bounds, Where, bounds_of, choose_slides, good_rows
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Cohort", "cohort"]
 
-# A task holds one block, and a double-precision copy of a part of it.
-_BLOCK_BYTES = 32 << 20
-_CHUNK_ROWS = 1024
 # Few slides are asked for one by one; for more, one listing is quicker.
 _FEW = 100
 
@@ -111,9 +108,7 @@ class Cohort:
         self.slides = frame.assign(patches=patches, rows=rows, first_row=first[:-1])
         self._rows = int(first[-1])
         self.dim, self.dtype = _one_shape([bag for bag, _, _ in found], space)
-        size = max(1, _BLOCK_BYTES // (self.dim * self.dtype.itemsize))
-        # Whole chunks, so that no reader takes one apart twice.
-        self.block_rows = block_rows or max(_CHUNK_ROWS, size // _CHUNK_ROWS * _CHUNK_ROWS)
+        self.block_rows = block_rows or block_rows_for(self.dim * self.dtype.itemsize)
 
     def __len__(self) -> int:
         return self._rows
@@ -159,7 +154,7 @@ class Cohort:
     @cached_property
     def features(self) -> "da.Array":
         """(T, D) in the dtype of the bags: float16 stays float16."""
-        return self._lazy("features", self.dtype, self.dim, partial(_features, self.dtype.name))
+        return self._lazy("features", self.dtype, self.dim, partial(Block.features, dtype=self.dtype.name))
 
     @cached_property
     def coords(self) -> "da.Array":
@@ -179,7 +174,7 @@ class Cohort:
                 remedy=f"Name one of: {', '.join(self.column_names)}.",
                 slide=missing[0],
             )
-        return self._lazy(name, np.dtype(np.uint8), None, partial(_column, name))
+        return self._lazy(name, np.dtype(np.uint8), None, partial(Block.column, name=name))
 
     @property
     def column_names(self) -> list[str]:
@@ -189,7 +184,7 @@ class Cohort:
 
     def numbers(self, what: str) -> "da.Array":
         """(T,) int32: `row` of the bag, number of the `slide` in `slides`, or of the `patient` in `patients`."""
-        return self._lazy(what, np.dtype(np.int32), None, partial(_numbers, what))
+        return self._lazy(what, np.dtype(np.int32), None, partial(Block.numbers, what=what))
 
     def to_xarray(self, columns: bool = True) -> "xarray.Dataset":
         """All of it as a Dataset over dask arrays.
@@ -257,34 +252,10 @@ class Cohort:
     def _lazy(
         self, name: str, dtype: "np.dtype[Any]", width: int | None, read: Callable[[Block], NDArray[Any]]
     ) -> "da.Array":
-        import dask.array as da
         from dask.base import tokenize
-        from dask.highlevelgraph import HighLevelGraph
 
-        tail = () if width is None else (width,)
-        if not len(self):
-            return da.zeros((0, *tail), dtype=dtype)
-        label = f"cohort-{name}-" + tokenize(
-            self.store.url, [bag.key for bag, _, _ in self._found], self.quality, self.block_rows, name
-        )
-        # One task a block, made without a look at the store: 10,000 slides are 10,000 small tuples.
-        zeros = (0,) * len(tail)
-        graph = {(label, n, *zeros): (partial(read, block),) for n, block in enumerate(self.blocks)}
-        chunks = (tuple(map(len, self.blocks)), *((n,) for n in tail))
-        layers = HighLevelGraph.from_collections(label, graph, dependencies=[])
-        return da.Array(layers, label, chunks=chunks, dtype=dtype)
-
-
-def _features(dtype: str, block: Block) -> NDArray[Any]:
-    return block.features(dtype)
-
-
-def _column(name: str, block: Block) -> NDArray[Any]:
-    return block.column(name)
-
-
-def _numbers(what: str, block: Block) -> NDArray[Any]:
-    return block.numbers(what)
+        mark = tokenize(self.store.url, [bag.key for bag, _, _ in self._found], self.quality, self.block_rows)
+        return lazy_array(f"cohort-{name}-{mark}", self.blocks, read, dtype, width)
 
 
 def _one_shape(bags: Sequence[Commit], space: str) -> tuple[int, "np.dtype[Any]"]:

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slidelake.errors import UsageError
+from slidelake.store.views.blocks import Block, lazy_array
 from slidelake.store.views.passes import Weighted, batches, check_weight, over_all
 from slidelake.store.views.saved import Saved
 
@@ -81,7 +83,7 @@ class _Far(NamedTuple):
 
     def best(self, count: int) -> "_Far":
         order = np.argsort(-self.distances, kind="stable")[:count]
-        return _Far(*(each[order] for each in self))
+        return _Far(self.distances[order], self.weights[order], self.labels[order], self.rows[order])
 
 
 def fit(
@@ -96,11 +98,12 @@ def fit(
     n_init: int = 4,
     init: NDArray[Any] | None = None,
 ) -> KMeans:
-    """k clusters. `init`, (k, D) centers, or else the best of `n_init` k-means++ draws (Arthur, Vassilvitskii
-    2007) on `sample` rows (default: 64 MiB of doubles, 20,000 at most), each followed by Lloyd's iterations on the sample. Then Lloyd's iterations over all
-    rows, `max_iter` at most, until the centers move by less than `tol` times the mean variance (squared, in
-    sum), as scikit-learn counts. A cluster that loses its rows starts again at the row farthest from its
-    center.
+    """k clusters, by `max_iter` passes over all rows at most (Lloyd), until the centers move by less than `tol`
+    times the mean variance (squares, in sum), as scikit-learn counts.
+
+    They begin at `init`, (k, D) centers, or at the best of `n_init` draws by k-means++ (Arthur, Vassilvitskii
+    2007) on `sample` rows (default: 64 MiB of doubles, 20,000 at most), each moved by Lloyd's iterations on the
+    sample first. A cluster that loses all its rows starts again at the row farthest from its center.
 
     The sample depends on the seed and the rows alone: other block sizes give the same centers to about 1e-9 of
     their spread, unless two centers are equally near to a row to that precision. Raises UsageError (k larger
@@ -144,8 +147,6 @@ def sample_rows(
 
     n is `count`, or all rows where there are fewer.
     """
-    import dask.array as da
-
     rng = np.random.default_rng(seed)
     numbers = np.arange(len(cohort))
     if count < len(cohort):
@@ -157,12 +158,11 @@ def sample_rows(
         for at, first, last in _runs(which)
         for block in (cohort.blocks[at],)
     ]
-    name = f"sample-{cohort.features.name}-{seed}-{count}"
-    graph = {
-        (name, n, 0): (partial(_read_some, block.some(within)),) for n, (block, within) in enumerate(parts)
-    }
-    chunks = (tuple(len(within) for _, within in parts), (cohort.dim,))
-    rows = da.Array(graph, name, chunks=chunks, dtype=np.float64).compute()
+    label = f"sample-{cohort.features.name}-{seed}-{count}"
+    drawn = [block.some(within) for block, within in parts]
+    read = partial(Block.features, dtype="float64")
+    lazy: Any = lazy_array(label, drawn, read, np.dtype(np.float64), cohort.dim)
+    rows = np.asarray(lazy.compute())
     if weight == "patch":
         return rows, np.ones(len(rows))
     in_slide = np.array([cohort.blocks[at].slide for at in which])
@@ -173,11 +173,7 @@ def _runs(which: NDArray[np.intp]) -> list[tuple[int, int, int]]:
     """(value, first, last) of each run of equal values."""
     edges = np.flatnonzero(np.diff(which)) + 1
     bounds = [0, *edges.tolist(), len(which)]
-    return [(int(which[a]), a, b) for a, b in zip(bounds, bounds[1:], strict=False)]
-
-
-def _read_some(block: Any) -> NDArray[np.float64]:
-    return np.asarray(block.features("float64"))
+    return [(int(which[a]), a, b) for a, b in pairwise(bounds)]
 
 
 def _start(
@@ -245,7 +241,12 @@ def _sums_of_group(
 
 
 def _join_sums(one: _Sums, other: _Sums) -> _Sums:
-    return _Sums(*(a + b for a, b in zip(one, other, strict=True)))
+    return _Sums(
+        one.sums + other.sums,
+        one.weights + other.weights,
+        one.counts + other.counts,
+        one.inertia + other.inertia,
+    )
 
 
 def _moved(found: _Sums, centers: NDArray[np.float64], farthest: Any) -> NDArray[np.float64]:
@@ -286,4 +287,10 @@ def _far_of_group(
 
 
 def _join_far(count: int, one: _Far, other: _Far) -> _Far:
-    return _Far(*(np.concatenate(two) for two in zip(one, other, strict=True))).best(count)
+    both = _Far(
+        np.concatenate([one.distances, other.distances]),
+        np.concatenate([one.weights, other.weights]),
+        np.concatenate([one.labels, other.labels]),
+        np.concatenate([one.rows, other.rows]),
+    )
+    return both.best(count)
