@@ -13,7 +13,7 @@ from slidelake.store.objects import Objects
 from slidelake.store.quarantine import Quarantine, quarantine_key
 from slidelake.store.snapshots import Snapshot, Snapshots
 from slidelake.store.verify import Problem, VerifyReport, verify
-from slidelake.store.views import PCA, Cohort, KMeans, Statistics, cohort
+from slidelake.store.views import PCA, Cohort, KMeans, Statistics, cohort, to_anndata, write_anndata
 
 __all__ = [
     "DEFAULT_TISSUE_RULE",
@@ -47,5 +47,7 @@ __all__ = [
     "slug",
     "slug_of_path",
     "split_space",
+    "to_anndata",
     "verify",
+    "write_anndata",
 ]

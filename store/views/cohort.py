@@ -119,6 +119,11 @@ class Cohort:
         )
 
     @property
+    def bags(self) -> list[Commit]:
+        """The bags' commits, in the order of `slides`, without their provenance and attributes."""
+        return [bag for bag, _, _ in self._found]
+
+    @property
     def shape(self) -> tuple[int, int]:
         """(T, D)"""
         return len(self), self.dim

@@ -271,7 +271,9 @@ def _farthest(
     cohort: "Cohort", weight: str, centers: NDArray[np.float64], shift: NDArray[np.float64], count: int
 ) -> _Far:
     """The rows farthest from their centers, by one more pass."""
-    return over_all(cohort, weight, partial(_far_of_group, centers, shift, count), partial(_join_far, count))
+    of_group = partial(_far_of_group, centers, shift, count)
+    far: _Far = over_all(cohort, weight, of_group, partial(_join_far, count))
+    return far
 
 
 def _far_of_group(
