@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from slidelake.encoders import EmbedReport
     from slidelake.index import Hit, Hits, SlideIndex
     from slidelake.ingest import GridSpec, RunReport
-    from slidelake.store import Bag, FeatureStore
+    from slidelake.store import Bag, Cohort, FeatureStore
 
 Progress = Callable[..., None] | None
 
@@ -63,6 +63,12 @@ class Lake:
     def bag(self, slide_id: str, space: str | None = None) -> "Bag":
         """All patch features of one slide in one space: `.features` (N, D), `.coords` (N, 2) level-0 px."""
         return self.store.bag(slide_id, space)
+
+    def cohort(self, space: str | None = None, **options: Any) -> "Cohort":
+        """The bags of a space as one lazy array, with statistics and clusters: `slidelake.store.cohort`."""
+        from slidelake.store import cohort
+
+        return cohort(self.store, space, **options)
 
     def ingest(
         self,

@@ -13,6 +13,7 @@ from slidelake.services.cli import (
     index,
     ingest,
     search,
+    stats,
     status,
     synth,
     verify,
@@ -47,7 +48,7 @@ def root(
     ctx.obj = Session(store_url=store, json=as_json, verbose=verbose)
 
 
-for part in (synth, ingest, status, verify, embed, index, search, encoders, doctor, demo):
+for part in (synth, ingest, status, stats, verify, embed, index, search, encoders, doctor, demo):
     part.register(app)
 
 

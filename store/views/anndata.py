@@ -116,6 +116,8 @@ def _anndata(cohort: Cohort, x: Any, source: Cohort | Bag) -> Any:
         raise MissingDependencyError(
             "anndata is not installed", remedy="Install it with `pip install 'slidelake[anndata]'`."
         ) from exc
+    import pandas as pd
+
     coords, obs = _obs(cohort)
     told: dict[str, Any] = {
         "space": cohort.space,
@@ -127,7 +129,8 @@ def _anndata(cohort: Cohort, x: Any, source: Cohort | Bag) -> Any:
     }
     if isinstance(source, Bag):
         told["provenance"] = json.dumps(source.provenance)
-    return anndata.AnnData(X=x, obs=obs, obsm={"spatial": coords}, uns={"slidelake": told})
+    var = pd.DataFrame(index=pd.Index([str(n) for n in range(cohort.dim)], dtype=object))
+    return anndata.AnnData(X=x, obs=obs, var=var, obsm={"spatial": coords}, uns={"slidelake": told})
 
 
 def _obs(cohort: Cohort) -> tuple[NDArray[np.int32], "pd.DataFrame"]:

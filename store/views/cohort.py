@@ -219,6 +219,22 @@ class Cohort:
         dataset.attrs.update(space=self.space, store=self.store.url)
         return dataset
 
+    @cached_property
+    def rows_per_slide(self) -> NDArray[np.int64]:
+        """(S,) rows taken of each slide."""
+        return self.slides["rows"].to_numpy(np.int64)
+
+    def slide_of(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
+        """The number of the slide, in `slides`, that each of some rows of the cohort belongs to."""
+        return np.searchsorted(self.slides["first_row"].to_numpy(), rows, side="right") - 1
+
+    def sample(self, count: int, *, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Some rows, drawn evenly without replacement: their (n,) numbers in the cohort, ascending, and (n, D)
+        doubles. The same for a seed whatever the blocks; all rows where there are no more than `count`."""
+        from slidelake.store.views.sample import draw
+
+        return draw(self, count, seed)
+
     def statistics(self, weight: str = "patch") -> "Statistics":
         """Mean and covariance of the features, and what follows from them: see `Statistics`."""
         from slidelake.store.views.statistics import compute

@@ -3,21 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slidelake.errors import UsageError
-from slidelake.store.views.blocks import Block, lazy_array
 from slidelake.store.views.passes import Weighted, batches, check_weight, over_all
 from slidelake.store.views.saved import Saved
 
 if TYPE_CHECKING:
     from slidelake.store.views.cohort import Cohort
 
-__all__ = ["KMeans", "fit", "sample_rows"]
+__all__ = ["KMeans", "fit"]
 
 _SAMPLE_PASSES = 30
 _SAMPLE_ROWS, _SAMPLE_BYTES = 20_000, 64 << 20
@@ -118,7 +116,10 @@ def fit(
         sample = max(20 * k, min(_SAMPLE_ROWS, _SAMPLE_BYTES // (8 * cohort.dim)))
     if max_iter < 1 or sample < 1 or n_init < 1:
         raise UsageError("max_iter, sample and n_init count from 1", remedy="Give 1 or more.")
-    rows, weights = sample_rows(cohort, max(sample, k), seed, weight)
+    numbers, rows = cohort.sample(max(sample, k), seed=seed)
+    weights = (
+        np.ones(len(rows)) if weight == "patch" else 1.0 / cohort.rows_per_slide[cohort.slide_of(numbers)]
+    )
     shift = rows.mean(axis=0)
     rows -= shift
     still = tol * float(rows.var(axis=0).mean())
@@ -138,42 +139,6 @@ def fit(
     return KMeans(
         cohort.space, weight, seed, centers + shift, found.counts, found.inertia, iterations, converged
     )
-
-
-def sample_rows(
-    cohort: "Cohort", count: int, seed: int, weight: str = "patch"
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(n, D) rows drawn evenly without replacement, in the order of the cohort, and their (n,) weights.
-
-    n is `count`, or all rows where there are fewer.
-    """
-    rng = np.random.default_rng(seed)
-    numbers = np.arange(len(cohort))
-    if count < len(cohort):
-        numbers = np.sort(rng.choice(len(cohort), count, replace=False, shuffle=False))
-    starts = np.cumsum([0, *map(len, cohort.blocks)])
-    which = np.searchsorted(starts, numbers, side="right") - 1
-    parts = [
-        (block, numbers[first:last] - starts[at])
-        for at, first, last in _runs(which)
-        for block in (cohort.blocks[at],)
-    ]
-    label = f"sample-{cohort.features.name}-{seed}-{count}"
-    drawn = [block.some(within) for block, within in parts]
-    read = partial(Block.features, dtype="float64")
-    lazy: Any = lazy_array(label, drawn, read, np.dtype(np.float64), cohort.dim)
-    rows = np.asarray(lazy.compute())
-    if weight == "patch":
-        return rows, np.ones(len(rows))
-    in_slide = np.array([cohort.blocks[at].slide for at in which])
-    return rows, 1.0 / cohort.slides["rows"].to_numpy()[in_slide]
-
-
-def _runs(which: NDArray[np.intp]) -> list[tuple[int, int, int]]:
-    """(value, first, last) of each run of equal values."""
-    edges = np.flatnonzero(np.diff(which)) + 1
-    bounds = [0, *edges.tolist(), len(which)]
-    return [(int(which[a]), a, b) for a, b in pairwise(bounds)]
 
 
 def _start(
