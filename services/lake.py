@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from slidelake.index import Hit, Hits, SlideIndex
     from slidelake.ingest import GridSpec, RunReport
     from slidelake.services.deletion import DeletionReport
-    from slidelake.store import Bag, FeatureStore, GcReport
+    from slidelake.store import Bag, Cohort, FeatureStore, GcReport
     from slidelake.store.interop import TransferReport
 
 Progress = Callable[..., None] | None
@@ -68,6 +68,12 @@ class Lake:
     def bag(self, slide_id: str, space: str | None = None) -> "Bag":
         """All patch features of one slide in one space: `.features` (N, D), `.coords` (N, 2) level-0 px."""
         return self.store.bag(slide_id, space)
+
+    def cohort(self, space: str | None = None, **options: Any) -> "Cohort":
+        """The bags of a space as one lazy array, with statistics and clusters: `slidelake.store.cohort`."""
+        from slidelake.store import cohort
+
+        return cohort(self.store, space, **options)
 
     def ingest(
         self,
@@ -255,8 +261,9 @@ class Lake:
         """
         from slidelake.store import collect_garbage
 
-        given = {} if grace is None else {"grace": grace}
-        return collect_garbage(self.store, dry_run=dry_run, **given)
+        if grace is None:
+            return collect_garbage(self.store, dry_run=dry_run)
+        return collect_garbage(self.store, grace=grace, dry_run=dry_run)
 
     def status(self) -> dict[str, Any]:
         """Counts by space, the quarantine, and whether the index follows; as `slidelake status --json`."""

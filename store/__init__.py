@@ -21,14 +21,17 @@ from slidelake.store.snapshots import Snapshot, Snapshots
 from slidelake.store.streaming import BagLoader, Batch, PatchLoader
 from slidelake.store.verify import Problem, VerifyReport, verify
 from slidelake.store.verify_deleted import DeletedReport, Remainder, verify_deleted
+from slidelake.store.views import PCA, Cohort, KMeans, Statistics, cohort, to_anndata, write_anndata
 
 __all__ = [
     "COMPRESSIONS",
     "DEFAULT_TISSUE_RULE",
+    "PCA",
     "Bag",
     "BagLoader",
     "BagWriter",
     "Batch",
+    "Cohort",
     "Commit",
     "CommitKey",
     "DeletedReport",
@@ -37,6 +40,7 @@ __all__ = [
     "FeatureStore",
     "GcReport",
     "Grid",
+    "KMeans",
     "Metadata",
     "Objects",
     "Overview",
@@ -49,10 +53,12 @@ __all__ = [
     "SlideState",
     "Snapshot",
     "Snapshots",
+    "Statistics",
     "StoreInfo",
     "Subject",
     "VerifyReport",
     "checksum",
+    "cohort",
     "collect_garbage",
     "delete_slides",
     "fingerprint_id",
@@ -64,7 +70,9 @@ __all__ = [
     "slug_of_path",
     "split_space",
     "sweep",
+    "to_anndata",
     "verify",
     "verify_deleted",
     "words_of",
+    "write_anndata",
 ]

@@ -184,6 +184,13 @@ class Bag(_Committed):
         """
         return self.reader(name).mapped()
 
+    def to_xarray(self) -> "xarray.Dataset":
+        """`features (patch, feature)` over dask, with `row`, `x`, `y` and `valid` as coordinates along `patch`, and
+        what is known of the slide as attributes; nothing is read until computed."""
+        from slidelake.store.views.bag_dataset import bag_dataset
+
+        return bag_dataset(self)
+
     def to_torch(self) -> "torch.Tensor":
         """The features as a (N, D) tensor that shares their memory."""
         import torch

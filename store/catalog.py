@@ -1,19 +1,17 @@
 """The table of slides, made from the commits and kept as Parquet under `catalog/`: derived, never the truth.
 
-Each row keeps the digest of its slide's keys: a refresh lists the keys once, and reads only the commits of
-slides whose keys changed. Without changes it reads one Parquet file and writes nothing.
+A refresh lists only what may have changed (listing.py), and reads only the commits of slides whose keys
+changed. Without changes it reads one Parquet file (kept_catalog.py) and writes nothing.
 """
 
-import io
-import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-import xxhash
-
-from slidelake.errors import StoreFullError, StoreNotWritableError
 from slidelake.store.commits import Commit, latest_commit
+from slidelake.store.kept_catalog import COLUMNS, KEPT_COLUMNS, UNSETTLED, KeptCatalog
 from slidelake.store.layout import SlideState, Subject
+from slidelake.store.listing import changes_since, digest_of, readers
 from slidelake.store.objects import Objects
 
 if TYPE_CHECKING:
@@ -21,62 +19,61 @@ if TYPE_CHECKING:
 
     from slidelake.store.feature_store import FeatureStore
 
-__all__ = ["COLUMNS", "make_catalog", "read_catalog"]
-
-log = logging.getLogger(__name__)
-
-#: The catalog's own columns; those of the metadata follow.
-COLUMNS = ("slide_id", "patient_id", "uri", "mpp", "width", "height", "spaces", "space_patches", "n_patches")
-_KEY = "catalog/slides.parquet"
-# Part of each digest: rows made by an older rule are made again.
-_RULE = "2"
+__all__ = ["make_catalog", "read_catalog"]
 
 
-def read_catalog(store: "FeatureStore") -> "pd.DataFrame":
+def read_catalog(store: "FeatureStore", *, now_ns: int | None = None) -> "pd.DataFrame":
     """One row a slide with a live commit, sorted by slide_id.
 
     patient_id is the metadata's word where there is one, else the commits'; mpp is x's, in µm/px; width and
     height in level-0 px; spaces a list, and space_patches the rows in each of them; n_patches the rows of the
     slide's largest grid. The metadata's other columns follow; one named like a column above is left out.
+    `now_ns` is the file system's time, read off it by default.
     """
-    known = _known(store.objects)
-    rows, changed = _rows(store.objects, store.states(), known)
-    if changed or len(known) != len(rows):
-        _keep(store, rows)
-    return _frame(rows, store.metadata.read())
+    objects = store.objects
+    kept = KeptCatalog.read(objects)
+    changes = changes_since(objects, kept, now_ns=now_ns)
+    live = {slide_id: state for slide_id, state in changes.states.items() if state.keys}
+    # Listed again, and found as it was: the row stands, the stamp may be a newer one.
+    digests = kept.column("digest") if live else []
+    there = {name: row for name in live if (row := kept.places.get(name)) is not None}
+    stand = {name: row for name, row in there.items() if digests[row] == digest_of(live[name])}
+    fresh = _rows(objects, [state for name, state in live.items() if name not in stand])
+    for new in fresh:
+        new.update(changes.stamps.get(new["slide_id"], UNSETTLED)._asdict())
+    stamps = {name: changes.stamps[name] for name in stand if name in changes.stamps}
+    now = kept.stamped(stamps).take(sorted([*changes.same, *stand.values()])).joined(KeptCatalog.of(fresh))
+    now.prefixes = changes.prefixes
+    if not now.table.equals(kept.table) or now.prefixes != kept.prefixes:
+        # A slide may have been deleted since the rows were read.
+        gone = store.denied.among("slide", now.places)
+        now.without(gone).keep(objects)
+    return _with_metadata(_frame(now), store.metadata.read())
 
 
 def make_catalog(
     objects: Objects, states: Mapping[str, SlideState], metadata: "pd.DataFrame"
 ) -> "pd.DataFrame":
-    """The same table of other states than the live ones (a snapshot's). Rows that the kept catalog has are
-    taken from it; it is left as it is."""
-    return _frame(_rows(objects, states, _known(objects))[0], metadata)
+    """The same table of other states than the live ones (a snapshot's). Rows that the kept catalog has for the
+    very same keys are taken from there; nothing is kept."""
+    kept = KeptCatalog.read(objects)
+    digests = kept.column("digest")
+    live = {slide_id: state for slide_id, state in states.items() if state.keys}
+    there = {name: row for name in live if (row := kept.places.get(name)) is not None}
+    stand = {name: row for name, row in there.items() if digests[row] == digest_of(live[name])}
+    fresh = _rows(objects, [state for name, state in live.items() if name not in stand])
+    return _with_metadata(_frame(kept.take(sorted(stand.values())).joined(KeptCatalog.of(fresh))), metadata)
 
 
-def _rows(
-    objects: Objects, states: Mapping[str, SlideState], known: Mapping[str, dict[str, Any]]
-) -> tuple[list[dict[str, Any]], int]:
-    """A row for each slide with a live commit, and how many of them had to be read anew."""
-    rows, changed = [], 0
-    for slide_id, state in states.items():
-        if not state.keys:
-            continue
-        digest = _digest(state)
-        row = known.get(slide_id)
-        if row is None or row["digest"] != digest:
-            row = {**_row(objects, state), "digest": digest}
-            changed += 1
-        rows.append(row)
-    return rows, changed
-
-
-def _frame(rows: list[dict[str, Any]], metadata: "pd.DataFrame") -> "pd.DataFrame":
-    import pandas as pd
-
-    frame = pd.DataFrame(rows, columns=[*COLUMNS, "digest"]).drop(columns="digest")
-    frame = frame.astype({"mpp": "float64", "width": "Int64", "height": "Int64", "n_patches": "int64"})
-    return _with_metadata(frame, metadata)
+def _frame(kept: KeptCatalog) -> "pd.DataFrame":
+    lists = ("spaces", "space_patches")
+    frame: pd.DataFrame = kept.table.drop_columns([*KEPT_COLUMNS, *lists]).to_pandas()
+    for name in lists:
+        frame[name] = kept.column(name)
+    frame = frame[list(COLUMNS)]
+    for name in ("slide_id", "patient_id", "uri"):
+        frame[name] = frame[name].astype("str")
+    return frame.astype({"mpp": "float64", "width": "Int64", "height": "Int64", "n_patches": "int64"})
 
 
 def _with_metadata(frame: "pd.DataFrame", metadata: "pd.DataFrame") -> "pd.DataFrame":
@@ -88,89 +85,56 @@ def _with_metadata(frame: "pd.DataFrame", metadata: "pd.DataFrame") -> "pd.DataF
     return joined
 
 
-def _digest(state: SlideState) -> str:
-    text = "\n".join([_RULE, *sorted(key.key for key in state.keys.values())])
-    return xxhash.xxh3_128(text.encode()).hexdigest()
+def _rows(objects: Objects, states: Iterable[SlideState]) -> list[dict[str, Any]]:
+    with ThreadPoolExecutor(readers(objects)) as pool:
+        return [
+            {**row, "digest": digest_of(state), **UNSETTLED._asdict()}
+            for state, row in pool.map(lambda state: (state, _row(objects, state)), states)
+        ]
 
 
 def _row(objects: Objects, state: SlideState) -> dict[str, Any]:
-    commits = {
-        subject: commit
-        for subject in sorted(state.keys)
-        if subject.kind != "pooled" and (commit := latest_commit(objects, state, subject)) is not None
-    }
-    bags = [commit for subject, commit in commits.items() if subject.kind == "bag"]
-    grids = [commit for subject, commit in commits.items() if subject.kind == "grid"]
-    sources = [*bags, *grids, *([commits[Subject("overview")]] if Subject("overview") in commits else [])]
-    width, height = _size(list(commits.values()))
-    spaces = {
-        f"{b.subject.grid_id}/{b.subject.encoder_id}": int(b.arrays["coords"]["shape"][0]) for b in bags
-    }
+    """What a slide's commits say of it. A bag's commit usually says all: the others are read where it does not."""
+    by_kind: dict[str, list[Subject]] = {"bag": [], "grid": [], "overview": []}
+    for subject in sorted(state.keys):
+        if subject.kind in by_kind:
+            by_kind[subject.kind].append(subject)
+    read: dict[Subject, Commit | None] = {}
+
+    def commits(*kinds: str) -> Iterable[Commit]:
+        for subject in (each for kind in kinds for each in by_kind[kind]):
+            if subject not in read:
+                read[subject] = latest_commit(objects, state, subject)
+            if (commit := read[subject]) is not None:
+                yield commit
+
+    def first(say: Callable[[Commit], Any]) -> Any:
+        said = (say(commit) for commit in commits("bag", "grid", "overview"))
+        return next((each for each in said if each is not None), None)
+
+    bags = {f"{b.subject.grid_id}/{b.subject.encoder_id}": b for b in commits("bag")}
+    patches = {space: int(bag.arrays["coords"]["shape"][0]) for space, bag in bags.items()}
+    # A bag has its grid's rows: only grids without a bag need be asked.
+    tiled = {bag.subject.grid_id for bag in bags.values()}
+    by_kind["grid"].sort(key=lambda subject: subject.grid_id in tiled)
+    bare = [
+        int(grid.arrays["coords"]["shape"][0])
+        for grid in (commits("grid") if any(s.grid_id not in tiled for s in by_kind["grid"]) else ())
+    ]
+    width, height = first(_size) or (None, None)
     return {
         "slide_id": state.slide_id,
-        "patient_id": _first(sources, "patient_id") or state.slide_id,
-        "uri": _first(sources, "source_uri"),
-        "mpp": _first(sources, "mpp_x"),
+        "patient_id": first(lambda commit: commit.provenance.get("patient_id") or None) or state.slide_id,
+        "uri": first(lambda commit: commit.provenance.get("source_uri")),
+        "mpp": first(lambda commit: commit.provenance.get("mpp_x")),
         "width": width,
         "height": height,
-        "spaces": sorted(spaces),
-        "space_patches": [spaces[space] for space in sorted(spaces)],
-        "n_patches": max((int(each.arrays["coords"]["shape"][0]) for each in [*bags, *grids]), default=0),
+        "spaces": sorted(patches),
+        "space_patches": [patches[space] for space in sorted(patches)],
+        "n_patches": max([*patches.values(), *bare], default=0),
     }
 
 
-def _first(commits: list[Commit], name: str) -> Any:
-    return next((found for commit in commits if (found := commit.provenance.get(name)) is not None), None)
-
-
-def _size(commits: list[Commit]) -> tuple[int | None, int | None]:
-    for commit in commits:
-        size = commit.attributes.get("slide_size")
-        if size:
-            return int(size[0]), int(size[1])
-    return None, None
-
-
-def _known(objects: Objects) -> dict[str, dict[str, Any]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(io.BytesIO(objects.read(_KEY)))
-        return {row["slide_id"]: row for row in table.to_pylist()}
-    except FileNotFoundError:
-        return {}
-    except (pa.ArrowException, KeyError) as exc:
-        # Derived: what cannot be read is made again.
-        log.warning("the catalog is made again", extra={"error": str(exc)})
-        return {}
-
-
-def _keep(store: "FeatureStore", rows: list[dict[str, Any]]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    schema = pa.schema(
-        {
-            "slide_id": pa.string(),
-            "patient_id": pa.string(),
-            "uri": pa.string(),
-            "mpp": pa.float64(),
-            "width": pa.int64(),
-            "height": pa.int64(),
-            "spaces": pa.list_(pa.string()),
-            "space_patches": pa.list_(pa.int64()),
-            "n_patches": pa.int64(),
-            "digest": pa.string(),
-        }
-    )
-    # A slide may have been deleted since the rows were read.
-    gone = store.denied.among("slide", (row["slide_id"] for row in rows))
-    rows = [row for row in rows if row["slide_id"] not in gone]
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), buffer)
-    try:
-        store.objects.replace(_KEY, buffer.getvalue())
-    except (StoreNotWritableError, StoreFullError) as exc:
-        # A reader without the right to write still gets its table; it only is not kept.
-        log.info("the catalog is not kept", extra={"error": str(exc)})
+def _size(commit: Commit) -> tuple[int, int] | None:
+    size = commit.attributes.get("slide_size")
+    return (int(size[0]), int(size[1])) if size else None
