@@ -15,8 +15,10 @@ from slidelake.store.layout import CommitKey, SlideState, Subject
 from slidelake.store.many_bags import read_many
 from slidelake.store.metadata import Metadata
 from slidelake.store.objects import Objects
+from slidelake.store.profile import ArrayProfile
 from slidelake.store.quarantine import Quarantine, quarantine_key
 from slidelake.store.redact import Redactor, words_of
+from slidelake.store.shard_writer import ShardWriter
 from slidelake.store.snapshots import Snapshot, Snapshots
 from slidelake.store.streaming import BagLoader, Batch, PatchLoader
 from slidelake.store.verify import Problem, VerifyReport, verify
@@ -27,6 +29,7 @@ __all__ = [
     "COMPRESSIONS",
     "DEFAULT_TISSUE_RULE",
     "PCA",
+    "ArrayProfile",
     "Bag",
     "BagLoader",
     "BagWriter",
@@ -50,6 +53,7 @@ __all__ = [
     "Quarantine",
     "Redactor",
     "Remainder",
+    "ShardWriter",
     "SlideState",
     "Snapshot",
     "Snapshots",
