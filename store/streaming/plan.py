@@ -20,6 +20,7 @@ __all__ = ["Draw", "Plan", "PlanRules", "bag_rng", "make_plan"]
 # Bags that wait to be fitted into batches: with so many at hand a batch is filled to within a few per cent,
 # and a bag is at most some hundred places from where the shuffle put it.
 _POOL = 256
+_NEAR = 0.01
 #: Padding that bucketing aims below.
 WASTE = 0.05
 
@@ -202,11 +203,14 @@ def _bucket(
     # Which bags are dropped is chance, not length.
     spare = len(draws) % most if rules.drop_last and most and rules.budget is None else 0
     draws = draws[: len(draws) - spare]
+    # Lengths that differ by less are one length: bags meet others in the next epoch, even where all are sorted.
+    near = rng.uniform(1 - _NEAR, 1 + _NEAR, len(draws))
+    lengths = {each: rows[each.bag] * factor for each, factor in zip(draws, near.tolist(), strict=True)}
     window = 8 * (most or 16)
     while True:
         batches: list[tuple[Draw, ...]] = []
         for start in range(0, len(draws), window):
-            part = sorted(draws[start : start + window], key=lambda each: rows[each.bag])
+            part = sorted(draws[start : start + window], key=lengths.__getitem__)
             batches += _cut(part, rows, rules)
         if window >= len(draws) or _waste(batches, rows, rules) < WASTE:
             return [batches[number] for number in rng.permutation(len(batches))]
