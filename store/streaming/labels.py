@@ -212,7 +212,7 @@ def _ids_of(
     known = [slide for slide, _ in pairs] if pairs else store.slide_ids()
     if holds == "patient":
         known = list(dict.fromkeys(str(patient) for _, patient in pairs))
-    spelling = {each.casefold(): each for each in known}
+    spelling = {each.casefold(): each for each in reversed(known)}
     strangers = [each for each in ids if each.casefold() not in spelling]
     if strangers and unknown == "refuse":
         raise _strangers(strangers, known, holds, store.place)

@@ -61,7 +61,7 @@ def test_parts_hold_their_shares(frame: pd.DataFrame, seed: int, parts: dict[str
 
 
 @given(cohorts(least=5), st.integers(2, 5), st.integers(0, 100))
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=12)
 def test_folds_hold_their_shares(frame: pd.DataFrame, folds: int, seed: int) -> None:
     made = make_splits(frame, labels=labels_of(frame), folds=folds, seed=seed)
     whole(made, frame)
