@@ -94,7 +94,7 @@ def test_labels_from_a_file_numbers_and_survival(run: Run, tmp_path: Path) -> No
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
     assert [row["patients"] for row in told["counts"] if row["class"] == "I"] == [1, 1]
-    assert "6 slides without a label are left out" in told["notes"][0]
+    assert "left out, having no label (6)" in told["notes"][0]
     assert run("--number", "months", "--overwrite").exit_code == 0
     assert run("--survival", "months,died", "--folds", "2", "--overwrite").exit_code == 0
     assert Splits.load(tmp_path / "out.json").stratified == "months, died"
