@@ -258,6 +258,7 @@ class Lake:
 
         given = {} if grace is None else {"grace": grace}
         return collect_garbage(self.store, dry_run=dry_run, **given)
+
     def split(
         self,
         *,
