@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from slidelake.services.deletion import DeletionReport
     from slidelake.store import Bag, Cohort, FeatureStore, GcReport
     from slidelake.store.interop import TransferReport
+    from slidelake.store.streaming import Splits
 
 Progress = Callable[..., None] | None
 
@@ -264,6 +265,26 @@ class Lake:
         if grace is None:
             return collect_garbage(self.store, dry_run=dry_run)
         return collect_garbage(self.store, grace=grace, dry_run=dry_run)
+
+    def split(
+        self,
+        *,
+        label: str | None = None,
+        folds: int | None = None,
+        parts: Mapping[str, float] | None = None,
+        seed: int = 0,
+        snapshot: str | None = None,
+    ) -> "Splits":
+        """Divide the slides by patient into parts (train 0.7, val 0.1, test 0.2 by default) or folds.
+
+        `label` names a metadata column whose classes every part gets its share of. `.save(path)` keeps the
+        splits for every later training; `slidelake.store.streaming.make_splits` knows more.
+        """
+        from slidelake.store.streaming import Classification, Labels, make_splits
+
+        store = self.store.at(snapshot) if snapshot else self.store
+        labels = Labels.read(store, Classification(label)) if label else None
+        return make_splits(store, labels=labels, folds=folds, parts=parts, seed=seed)
 
     def status(self) -> dict[str, Any]:
         """Counts by space, the quarantine, and whether the index follows; as `slidelake status --json`."""

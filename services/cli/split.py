@@ -76,6 +76,9 @@ def register(app: typer.Typer) -> None:
             Path | None,
             typer.Option(metavar="OLD.json", help="Leave every patient where these splits have it."),
         ] = None,
+        snapshot: Annotated[
+            str | None, typer.Option(metavar="NAME", help="Split the lake as this snapshot pinned it.")
+        ] = None,
         overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.json.")] = False,
     ) -> int:
         """Divide the lake's slides by patient into parts or folds, and save them for every later training."""
@@ -110,6 +113,7 @@ def register(app: typer.Typer) -> None:
                 remedy=f"Pass --keep {out} to add new patients to it, or --overwrite.",
             )
         store = session.lake().store
+        store = store.at(snapshot) if snapshot else store
         catalog = store.catalog()
         if catalog.empty:
             session.emit({"ok": False, "exit_code": 4, "parts": []})

@@ -212,10 +212,10 @@ def _ids_of(
     known = [slide for slide, _ in pairs] if pairs else store.slide_ids()
     if holds == "patient":
         known = list(dict.fromkeys(str(patient) for _, patient in pairs))
-    spelling = {each.casefold(): each for each in known}
+    spelling = {each.casefold(): each for each in reversed(known)}
     strangers = [each for each in ids if each.casefold() not in spelling]
     if strangers and unknown == "refuse":
-        raise _strangers(strangers, known, holds, store.url)
+        raise _strangers(strangers, known, holds, store.place)
     kept = [n for n, each in enumerate(ids) if each.casefold() in spelling]
     ids, table = [spelling[ids[n].casefold()] for n in kept], table.iloc[kept].reset_index(drop=True)
     if own is not None:
@@ -223,8 +223,9 @@ def _ids_of(
     if by == "patient":
         owner = {slide: str(patient) for slide, patient in pairs}
         return [owner[each] for each in ids], table, strangers
-    place = {patient: n for n, patient in enumerate(ids)}
-    theirs = [(slide, place[str(patient)]) for slide, patient in pairs if str(patient) in place]
+    place = {patient.casefold(): n for n, patient in enumerate(ids)}
+    owners = [(slide, str(patient).casefold()) for slide, patient in pairs]
+    theirs = [(slide, place[patient]) for slide, patient in owners if patient in place]
     rows = table.iloc[[n for _, n in theirs]].reset_index(drop=True)
     return [slide for slide, _ in theirs], rows, strangers
 
@@ -243,7 +244,7 @@ def _refuse_doubles(ids: Sequence[str], column: str) -> None:
         )
 
 
-def _strangers(ids: Sequence[str], known: Sequence[str], holds: str, url: str) -> UnknownSlideError:
+def _strangers(ids: Sequence[str], known: Sequence[str], holds: str, place: str) -> UnknownSlideError:
     named = []
     for each in ids[:NAMES_SHOWN]:
         hint = suggest(each, known)
@@ -251,7 +252,7 @@ def _strangers(ids: Sequence[str], known: Sequence[str], holds: str, url: str) -
     more = f" and {len(ids) - NAMES_SHOWN:,} more" if len(ids) > NAMES_SHOWN else ""
     count = "a label names" if len(ids) == 1 else f"{len(ids):,} labels name"
     return UnknownSlideError(
-        f"{count} no {holds} of {url}: {', '.join(named)}{more}",
+        f"{count} no {holds} of {place}: {', '.join(named)}{more}",
         remedy="Correct the table, or pass unknown='ignore' to leave them out.",
     )
 

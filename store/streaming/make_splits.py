@@ -72,7 +72,7 @@ def make_splits(
     keeper = _keeper(owner, table, by)
     slide_group, names, left_out = _groups(owner, keeper, labels, len(shares))
     if left_out:
-        notes.append(f"{len(left_out):,} slides without a label are left out: {listed(left_out)}")
+        notes.append(f"left out, having no label ({len(left_out):,}): {listed(left_out)}")
     if not slide_group:
         raise UsageError("there are no slides to split", remedy="Ingest slides, or look at the labels.")
     units = _units(slide_group if stratify else dict.fromkeys(slide_group, 0), owner, keeper)

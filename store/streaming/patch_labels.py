@@ -177,7 +177,7 @@ def _by_slide(
     if strangers and unknown == "refuse":
         hint = suggest(next(iter(strangers)), known)
         raise UnknownSlideError(
-            f"patch labels name no slide of {store.url} in {space}: {listed(map(repr, strangers))}",
+            f"patch labels name no slide of {store.place} in {space}: {listed(map(repr, strangers))}",
             remedy=f"{hint} Correct the table, or pass unknown='ignore' to leave them out.".strip(),
         )
     left_out["no such slide"] += sum(strangers.values())

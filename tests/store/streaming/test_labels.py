@@ -141,6 +141,14 @@ def test_by_patient(cohort: FeatureStore) -> None:
     assert Labels.read(gaps, Classification("label"), by="patient").unlabelled == ()
 
 
+def test_patients_that_differ_only_in_case_are_one(own_cohort: FeatureStore) -> None:
+    own_cohort.metadata.merge(table(slide_id=["S1"], patient_id=["p0"]))
+    frame = table(patient_id=["P0"], label=["a"])
+    assert Labels.read(frame, Classification("label"), store=own_cohort).ids == ("S0", "S1")
+    with pytest.raises(ManifestError, match="contradict each other for P0"):
+        Labels.read(own_cohort, Classification("grade"), by="patient")
+
+
 @pytest.mark.parametrize(
     ("target", "columns"),
     [

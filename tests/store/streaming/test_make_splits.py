@@ -61,7 +61,7 @@ def test_parts_hold_their_shares(frame: pd.DataFrame, seed: int, parts: dict[str
 
 
 @given(cohorts(least=5), st.integers(2, 5), st.integers(0, 100))
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=12)
 def test_folds_hold_their_shares(frame: pd.DataFrame, folds: int, seed: int) -> None:
     made = make_splits(frame, labels=labels_of(frame), folds=folds, seed=seed)
     whole(made, frame)
@@ -115,7 +115,7 @@ def test_a_store_with_labels(cohort: FeatureStore) -> None:
     labels = Labels.read(cohort, Classification("grade"))
     made = make_splits(cohort, labels=labels, parts={"train": 0.5, "test": 0.5})
     assert made.stratified == "grade"
-    assert made.notes == ("1 slides without a label are left out: S7",)
+    assert made.notes == ("left out, having no label (1): S7",)
     # S0 and S1 are of one patient and of two classes.
     assert sum(c["patients"] for part in made.counts.values() for c in part.values()) == 6
     assert sum(c["patches"] for part in made.counts.values() for c in part.values()) == 7 * 20
@@ -125,7 +125,7 @@ def test_a_store_with_labels(cohort: FeatureStore) -> None:
         "patient",
     )
     made = make_splits(cohort, labels=by_patient, folds=2)
-    assert made.notes == ("2 slides without a label are left out: S6, S7",)
+    assert made.notes == ("left out, having no label (2): S6, S7",)
     assert [made.counts[fold][label]["patients"] for fold in "01" for label in "ab"] == [1, 1, 1, 1]
     assert make_splits(cohort, seed=1) != make_splits(cohort, seed=3)
 

@@ -81,7 +81,7 @@ def test_another_seed_chooses_others_and_every_row_has_its_turn(sampler: Sampler
 
 def test_spatial_rows_have_equal_chances() -> None:
     given = candidates(60)
-    turns = 3000
+    turns = 1500
     chosen = [SpatialRows(15).choose(given, np.random.default_rng(seed)) for seed in range(turns)]
     counts = np.bincount(np.searchsorted(given.rows, np.concatenate(chosen)), minlength=60)
     # Binomial with p = 1/4: six standard deviations.
