@@ -4,7 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("encoder_retrieval", "ingest_small")
+NAMES = (
+    "encoder_retrieval",
+    "ingest_small",
+    "bag_read",
+    "row_subset",
+    "write",
+    "compression",
+)
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
