@@ -117,6 +117,21 @@ def test_slides_tell_and_are_ingested_later(tmp_path: Path) -> None:
     assert again.counts == {"already": 1, "refused": 1}
 
 
+def test_a_snapshot_is_exported_and_a_deleted_slide_stays_out(job: Path, tmp_path: Path) -> None:
+    lake = slidelake.open(tmp_path / "lake")
+    lake.import_features(job, sync_index=False, patient_pattern="^P.")
+    lake.store.snapshots.create("v1")
+    peers.trident(job, "P7-late", peers.features())
+    lake.import_features(job, sync_index=False, patient_pattern="^P.")
+    assert lake.export_features(tmp_path / "now", format="clam").counts == {"made": 4}
+    assert lake.export_features(tmp_path / "v1", format="clam", snapshot="v1").counts == {"made": 3}
+    lake.delete(patient="P0")
+    report = lake.import_features(job, sync_index=False, patient_pattern="^P.")
+    assert [each.state for each in report.outcomes] == ["refused", "refused", "already", "already"]
+    assert report.outcomes[0].reason == "slide-deleted"
+    assert lake.store.slide_ids() == ["P1-S2", "P7-late"]
+
+
 def test_gallery_of_an_import_that_has_an_overview_but_no_size(tmp_path: Path) -> None:
     lake = slidelake.open(tmp_path / "lake")
     peers.clam(tmp_path / "clam", "S1", peers.features())
