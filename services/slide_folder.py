@@ -4,7 +4,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slidelake.errors import MissingMppError, UsageError
+from slidelake.errors import DuplicateSlideError, ImplausibleMppError, MissingMppError, UsageError
 
 if TYPE_CHECKING:
     from slidelake.store.interop import SlideFacts
@@ -33,7 +33,6 @@ class SlideFolder:
             self._uris.setdefault(name.casefold(), []).append(found.uri)
 
     def __call__(self, slide_id: str) -> "SlideFacts | None":
-        from slidelake.errors import DuplicateSlideError
         from slidelake.ingest import open_slide, resolve_mpp, source_provenance
         from slidelake.store.interop import SlideFacts
 
@@ -51,7 +50,7 @@ class SlideFolder:
             provenance = source_provenance(uris[0], reader)
             try:
                 mpp = resolve_mpp(reader.properties, slide=slide_id)
-            except MissingMppError:
-                # What the features need may not be a mpp; where it is, the import says so.
+            except (MissingMppError, ImplausibleMppError):
+                # The features may not need it, or `--mpp` says it; else the import asks for it.
                 return SlideFacts(size=size, provenance=provenance)
         return SlideFacts((mpp.x, mpp.y), mpp.source, size, provenance)

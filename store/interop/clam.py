@@ -61,11 +61,11 @@ class ClamImporter:
                 raw = file.array("features")
                 if file.has("coords"):
                     raw_coords, said = file.array("coords"), file.attributes("coords")
+        features, dim = features_of(raw, options, where)
         if number(said, "patch_size", where) is None or raw_coords is None:
             raw_coords, said = self._from_patches(found, options, raw_coords, said)
         own = read_stamp(said.get(ATTRIBUTE))
         slide = slide_facts(found, options, own.mpp)
-        features, dim = features_of(raw, options, where)
         if own.dtype == "float16" and np.array_equal(features.astype(np.float16), features):
             features = features.astype(np.float16)  # CLAM's layout is float32, the bag was not
         coords, original = places_of(raw_coords, (1.0, 1.0), where)

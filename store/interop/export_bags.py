@@ -109,7 +109,7 @@ def _write(bag: Bag, grid: Grid, exporter: Exporter, folder: Path, options: Expo
             slide=bag.slide_id,
         )
     valid = bag.valid.astype(bool)
-    features, coords, original = bag.features, bag.coords, grid.coords_original
+    features, coords, original = bag.read(), bag.coords, grid.coords_original
     if not valid.all():
         features, coords = features[valid], coords[valid]
         original = None if original is None else original[valid]

@@ -113,6 +113,13 @@ def by_magnification(
     stride_px = patch - _whole(number(said, "overlap", where) or 0, "overlap", where, least=0)
     width, height = number(said, "level0_width", where), number(said, "level0_height", where)
     told = (int(width), int(height)) if width and height else None
+    if size is not None and told is not None and size != told:
+        raise FeatureFileError(
+            f"it was made from a slide of {told[0]:,} × {told[1]:,} px, and that of --slides has "
+            f"{size[0]:,} × {size[1]:,}",
+            remedy="Give the slide that it was made from; two slides may have one name.",
+            slide=where,
+        )
     return _checked(
         Geometry(
             patch_px=patch,
@@ -282,7 +289,7 @@ def _nominal(mpp: float) -> float:
 def _no_mpp(problem: str, where: str) -> MissingMppError:
     return MissingMppError(
         problem,
-        remedy="Pass --slides DIR with the slides, or --mpp X (µm per level-0 pixel).",
+        remedy="Pass --slides DIR with this slide in it, or --mpp X (µm per level-0 pixel).",
         slide=where,
     )
 

@@ -79,6 +79,7 @@ class TridentImporter:
                 of_features = file.attributes("features")
                 if file.has("coords"):
                     raw_coords, said = file.array("coords"), file.attributes("coords")
+        features, dim = features_of(raw, options, where)
         companion = _patches(found, options)
         if (raw_coords is None or number(said, "patch_size", where) is None) and companion is not None:
             with FeatureFile(companion) as file:
@@ -92,7 +93,6 @@ class TridentImporter:
             )
         own = read_stamp(said.get(ATTRIBUTE))
         slide = slide_facts(found, options, own.mpp)
-        features, dim = features_of(raw, options, where)
         coords, original = places_of(raw_coords, (1.0, 1.0), where)
         check_rows(features, coords, where)
         given = {"patch_size": options.patch_size, "patch_size_level0": options.patch_size_level0}
