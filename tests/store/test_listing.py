@@ -135,7 +135,9 @@ def test_an_older_file_put_back_is_brought_up_to_date(store: FeatureStore) -> No
 
 def test_other_versions_of_the_file_are_made_again(store: FeatureStore) -> None:
     before = store.catalog()
-    pd.DataFrame({"slide_id": ["X"], "digest": ["0"]}).to_parquet(store.objects.url_of("catalog/slides.parquet"))
+    pd.DataFrame({"slide_id": ["X"], "digest": ["0"]}).to_parquet(
+        store.objects.url_of("catalog/slides.parquet")
+    )
     pd.testing.assert_frame_equal(store.catalog(), before)
 
 
