@@ -99,7 +99,9 @@ class KeptCatalog:
         """Some of the rows."""
         if len(rows) == len(self):
             return self
-        return KeptCatalog(self.table.take(rows), self.prefixes)
+        import pyarrow as pa
+
+        return KeptCatalog(self.table.take(pa.array(rows, pa.int64())), self.prefixes)
 
     def without(self, slide_ids: Collection[str]) -> "KeptCatalog":
         """All rows but those of some slides."""

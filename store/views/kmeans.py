@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["KMeans", "fit"]
 
 _SAMPLE_PASSES = 30
-_SAMPLE_ROWS, _SAMPLE_BYTES = 20_000, 64 << 20
+_SAMPLE_ROWS, _SAMPLE_BYTES = 20_000, 32 << 20
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def fit(
     times the mean variance (squares, in sum), as scikit-learn counts.
 
     They begin at `init`, (k, D) centers, or at the best of `n_init` draws by k-means++ (Arthur, Vassilvitskii
-    2007) on `sample` rows (default: 64 MiB of doubles, 20,000 at most), each moved by Lloyd's iterations on the
+    2007) on `sample` rows (default: 32 MiB of doubles, 20,000 at most), each moved by Lloyd's iterations on the
     sample first. A cluster that loses all its rows starts again at the row farthest from its center.
 
     The sample depends on the seed and the rows alone: other block sizes give the same centers to about 1e-9 of

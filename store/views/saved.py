@@ -33,7 +33,7 @@ class Saved:
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """What `save` wrote; raises UsageError for another file."""
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 plain: dict[str, Any] = json.loads(str(file[_PLAIN]))
                 arrays = {name: file[name] for name in file.files if name != _PLAIN}
             if plain.pop("kind") != cls.__name__:

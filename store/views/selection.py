@@ -30,6 +30,7 @@ def choose_slides(
     """The rows of the catalog that are asked for and have a bag in the space, by slide_id or in the order of
     `slides`. Raises UnknownSlideError, FilterError, UsageError (a slide twice)."""
     import pandas as pd
+    import pandas.api.types as types
 
     has_bag = frame["spaces"].map(lambda spaces: space in spaces).astype(bool)
     if slides is None:
@@ -48,13 +49,13 @@ def choose_slides(
             raise UsageError(f"{twice} is asked for twice", remedy="Name each slide once.")
         frame = frame.set_index("slide_id", drop=False).loc[wanted]
     if where is not None:
-        fits = _fits(frame, where)
-        if not isinstance(fits, pd.Series | np.ndarray) or fits.shape != (len(frame),) or fits.dtype != bool:
+        fits = pd.Series(_fits(frame, where))
+        if len(fits) != len(frame) or not types.is_bool_dtype(fits) or fits.isna().any():
             raise FilterError(
                 "where= did not say yes or no for each slide",
                 remedy="Return one bool a row of the table; empty cells are neither: .fillna(False).",
             )
-        frame = frame[np.asarray(fits)]
+        frame = frame[fits.to_numpy(bool)]
     if not len(frame):
         raise FilterError("no slide fits", remedy="Look at store.catalog(): it has the columns and values.")
     return frame.reset_index(drop=True)
