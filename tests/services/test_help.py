@@ -26,6 +26,7 @@ def test_help_shows_an_example(words: tuple[str, ...]) -> None:
 def test_all_commands_are_there() -> None:
     assert {words[0] for words in _commands()} >= {
         "synth", "ingest", "status", "verify", "embed", "index", "search", "encoders", "doctor", "demo",
+        "copy", "metadata", "migrate", "snapshot",
     }  # fmt: skip
 
 
