@@ -41,8 +41,10 @@ _POLL_S = 0.05
 def writer_lock(objects: Objects, *, wait_s: float = 900.0) -> Iterator[Callable[[], None]]:
     """Hold the index's only writer's place; yields a function to call between writes, which keeps it held.
 
-    Waits up to `wait_s` seconds for another writer to end, then raises IndexStateError.
+    Waits up to `wait_s` seconds for another writer to end, then raises IndexStateError. Raises UsageError for a
+    store that is read at a snapshot: there is one index, and it follows what is live.
     """
+    objects.check_writable()
     if objects.local is not None and fcntl is not None:
         with _flock(Path(objects.local) / "index", wait_s):
             yield lambda: None

@@ -4,23 +4,18 @@ Columns: `uri` (relative to the manifest's folder), and any of `slide_id`, `pati
 are metadata, which the index can filter by.
 """
 
-import csv
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from slidelake.errors import ManifestError
 from slidelake.ingest.local_copy import absolute, is_remote, local_path
-
-if TYPE_CHECKING:
-    import pandas as pd
+from slidelake.store import read_table
 
 __all__ = ["ManifestRow", "read_manifest"]
 
 _IDS = ("uri", "slide_id", "patient_id")
 _OWN = (*_IDS, "mpp")
-#: What stands for "not known" in columns other than ids.
-_MISSING = ["", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None"]
 
 
 @dataclass(frozen=True)
@@ -39,8 +34,7 @@ class ManifestRow:
 def read_manifest(path: str | Path) -> list[ManifestRow]:
     """The rows of a CSV or Parquet manifest. Raises ManifestError, which names the file, row and column."""
     path = Path(path)
-    table = _read(path)
-    table.columns = [str(name).strip() for name in table.columns]
+    table = read_table(path, ids=_IDS, what="manifest")
     if "uri" not in table.columns:
         raise ManifestError(
             f"{path} has no column uri (it has: {', '.join(table.columns)})",
@@ -50,50 +44,6 @@ def read_manifest(path: str | Path) -> list[ManifestRow]:
     _refuse_doubles(path, [row.uri for row in rows], "uri")
     _refuse_doubles(path, [row.slide_id for row in rows if row.slide_id], "slide_id")
     return rows
-
-
-def _read(path: Path) -> "pd.DataFrame":
-    import pandas as pd
-
-    try:
-        if path.suffix.lower() == ".parquet":
-            return pd.read_parquet(path)
-        names = _header(path)
-        # Ids are text, whatever they look like: 007 stays 007, and a patient called NA is one.
-        ids = [name for name in names if name in _IDS]
-        return pd.read_csv(
-            path,
-            header=0,
-            names=names,
-            index_col=False,
-            dtype=dict.fromkeys(ids, str),
-            keep_default_na=False,
-            na_values={name: [""] if name in _IDS else _MISSING for name in names},
-            encoding="utf-8-sig",
-        )
-    except FileNotFoundError as exc:
-        raise ManifestError(f"there is no manifest {path}", remedy="Check the path.") from exc
-    except ManifestError:
-        raise
-    except (OSError, ValueError, csv.Error) as exc:
-        raise ManifestError(
-            f"{path} cannot be read: {exc}", remedy="Give a CSV (UTF-8, with a header) or a Parquet file."
-        ) from exc
-
-
-def _header(path: Path) -> list[str]:
-    """The columns of a CSV whose every line has no more fields than it has; pandas would move them aside."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        lines = csv.reader(file)
-        names = [name.strip() for name in next(lines, [])]
-        _refuse_doubles(path, names, "a column")
-        for line in lines:
-            if len(line) > len(names):
-                raise ManifestError(
-                    f"{path}, line {lines.line_num}: {len(line)} fields under {len(names)} columns",
-                    remedy="Put fields that hold commas in quotes.",
-                )
-    return names
 
 
 def _row(path: Path, number: int, record: dict[Any, Any]) -> ManifestRow:

@@ -22,24 +22,32 @@ if TYPE_CHECKING:
     from slidelake.index import Hit, Hits, SlideIndex
     from slidelake.ingest import GridSpec, RunReport
     from slidelake.services.deletion import DeletionReport
-    from slidelake.store import Bag, Cohort, FeatureStore, GcReport
+    from slidelake.store import Bag, Cohort, CopyReport, FeatureStore, GcReport, MetadataUpdate, Snapshot
     from slidelake.store.interop import TransferReport
     from slidelake.store.streaming import Splits
 
 Progress = Callable[..., None] | None
 
 
-def open(url: str | PathLike[str], *, create: bool = True, compression: str | None = None) -> "Lake":
+def open(
+    url: str | PathLike[str],
+    *,
+    create: bool = True,
+    compression: str | None = None,
+    snapshot: str | None = None,
+) -> "Lake":
     """Open a lake: a folder or any fsspec URL. A folder that is empty or missing becomes a new lake.
 
-    `compression` is how a new lake packs its arrays: none (the default), zstd, blosc or pcodec. Raises
-    NotAStoreError where the folder holds other things, or nothing and `create` is False; StoreNotWritableError
-    where a new lake cannot be written; StoreVersionError for a lake of a newer format; UsageError for a lake
-    with another compression.
+    `compression` is how a new lake packs its arrays: none (the default), zstd, blosc or pcodec. With `snapshot`
+    the lake is as it was when the snapshot of that name was made, and cannot be written. Raises NotAStoreError
+    where the folder holds other things, or nothing and `create` is False; StoreNotWritableError where a new lake
+    cannot be written; StoreVersionError for a lake of a newer format; UsageError for a lake with another
+    compression; UnknownNameError where there is no such snapshot.
     """
     from slidelake.store import FeatureStore
 
-    return Lake(FeatureStore.open(fspath(url), create=create, compression=compression))
+    store = FeatureStore.open(fspath(url), create=create and snapshot is None, compression=compression)
+    return Lake(store.at(snapshot) if snapshot else store)
 
 
 class Lake:
@@ -184,6 +192,30 @@ class Lake:
         from slidelake.encoders import embed
 
         return embed(self.store, space=space, aggregator=aggregator, progress=progress)
+
+    def update_metadata(
+        self, table: "str | PathLike[str] | pd.DataFrame", *, allow_unknown: bool = False
+    ) -> "MetadataUpdate":
+        """Put a table of labels, consent, site, … (by slide_id, or by patient_id alone) over what is known.
+
+        Searches filter by it after `index.sync()`. Raises ManifestError, UnknownSlideError.
+        """
+        from slidelake.store import update_metadata
+
+        return update_metadata(self.store, table, allow_unknown=allow_unknown)
+
+    def snapshot(self, name: str, note: str = "", *, spaces: Sequence[str] | None = None) -> "Snapshot":
+        """Pin what is in the lake now; `slidelake.open(url, snapshot=name)` and `lake.store.at(name)` read it."""
+        return self.store.snapshots.create(name, note, spaces=spaces)
+
+    def copy(self, url: str | PathLike[str], **options: Any) -> "CopyReport":
+        """Copy the lake to another folder or URL, or bring such a copy up to date: only what is new travels.
+
+        `options` are those of `slidelake.store.replicate`: snapshot, spaces, slides, verify, threads, progress.
+        """
+        from slidelake.store import replicate
+
+        return replicate(self.store, url, **options)
 
     def search(
         self,

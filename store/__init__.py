@@ -14,13 +14,17 @@ from slidelake.store.info import DEFAULT_TISSUE_RULE, StoreInfo
 from slidelake.store.layout import CommitKey, SlideState, Subject
 from slidelake.store.many_bags import read_many
 from slidelake.store.metadata import Metadata
+from slidelake.store.metadata_update import MetadataUpdate, update_metadata
+from slidelake.store.migrate import MigrationReport, migrate
 from slidelake.store.objects import Objects
 from slidelake.store.profile import ArrayProfile
 from slidelake.store.quarantine import Quarantine, quarantine_key
 from slidelake.store.redact import Redactor, words_of
+from slidelake.store.replicate import CopyReport, replicate
 from slidelake.store.shard_writer import ShardWriter
 from slidelake.store.snapshots import Snapshot, Snapshots
 from slidelake.store.streaming import BagLoader, Batch, PatchLoader
+from slidelake.store.tables import read_table
 from slidelake.store.verify import Problem, VerifyReport, verify
 from slidelake.store.verify_deleted import DeletedReport, Remainder, verify_deleted
 from slidelake.store.views import PCA, Cohort, KMeans, Statistics, cohort, to_anndata, write_anndata
@@ -37,6 +41,7 @@ __all__ = [
     "Cohort",
     "Commit",
     "CommitKey",
+    "CopyReport",
     "DeletedReport",
     "Deletion",
     "DenyList",
@@ -45,6 +50,8 @@ __all__ = [
     "Grid",
     "KMeans",
     "Metadata",
+    "MetadataUpdate",
+    "MigrationReport",
     "Objects",
     "Overview",
     "PatchLoader",
@@ -66,8 +73,11 @@ __all__ = [
     "collect_garbage",
     "delete_slides",
     "fingerprint_id",
+    "migrate",
     "quarantine_key",
     "read_many",
+    "read_table",
+    "replicate",
     "slide_id_of",
     "slides_of_patient",
     "slug",
@@ -75,6 +85,7 @@ __all__ = [
     "split_space",
     "sweep",
     "to_anndata",
+    "update_metadata",
     "verify",
     "verify_deleted",
     "words_of",

@@ -83,8 +83,11 @@ def read_info(objects: Objects) -> StoreInfo | None:
     return info
 
 
-def create_info(objects: Objects, tissue_rule: str, compression: str = "none") -> StoreInfo:
-    """Makes a store where there is none; of two that race, both get the winner's.
+def create_info(
+    objects: Objects, tissue_rule: str, compression: str = "none", *, like: StoreInfo | None = None
+) -> StoreInfo:
+    """Makes a store where there is none; of two that race, both get the winner's. `like` makes a copy of another
+    store: its id, its key and all else are that one's.
 
     Raises NotAStoreError where a folder holds other things, StoreNotWritableError where put-if-absent fails.
     """
@@ -107,7 +110,9 @@ def create_info(objects: Objects, tissue_rule: str, compression: str = "none") -
     with suppress(FileNotFoundError):
         if _read_when_written(objects) is None:
             objects.delete(INFO_KEY)
-    fresh = StoreInfo(FORMAT, secrets.token_hex(8), compression, tissue_rule, hash_key=secrets.token_hex(32))
+    fresh = like or StoreInfo(
+        FORMAT, secrets.token_hex(8), compression, tissue_rule, hash_key=secrets.token_hex(32)
+    )
     objects.put_if_absent(INFO_KEY, json.dumps(asdict(fresh), indent=1).encode())
     info = read_info(objects)
     if info is None:

@@ -1,9 +1,10 @@
 """The cohort's table, `metadata/<generation>.parquet`: one generation a change, merged on a lost race."""
 
 import io
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from slidelake.errors import ManifestError, StoreError
+from slidelake.errors import ManifestError, StoreError, UnknownSlideError, UsageError
 from slidelake.store.deny_list import DenyList
 from slidelake.store.ids import slug
 from slidelake.store.objects import Objects
@@ -53,22 +54,27 @@ class Metadata:
         slides and patients stay out.
         """
         new = _checked(frame)
-        for _ in range(_ATTEMPTS):
-            generation = self.generation()
-            try:
-                old = self._read(generation)
-            except FileNotFoundError:
-                continue  # a deletion wrote the next one, and removed this
-            merged = self._allowed(_merge(old, self._allowed(new)))
-            if merged.equals(old):
-                return generation
-            if self._put(generation + 1, merged):
-                if self._denied is not None and len(self._allowed(merged)) < len(merged):
-                    self.forget_denied()  # deleted since it was merged
-                return generation + 1
-        raise StoreError(
-            f"{_ATTEMPTS} other writers changed the metadata meanwhile", remedy="Run the same command again."
-        )
+        return self._change(lambda old: _merge(old, self._allowed(new)))
+
+    def unset(self, column: str, slide_ids: Sequence[str] | None = None) -> int:
+        """Takes a column back, or what it says of some slides; returns the generation.
+
+        A column that says nothing any more goes, so that it may come back with another type. Older generations
+        and snapshots still say it: only a deletion removes those. Raises UsageError for a column that is not
+        there, UnknownSlideError for a slide of which nothing is said.
+        """
+        return self._change(lambda old: _without(old, column, slide_ids))
+
+    def become(self, table: "pd.DataFrame") -> bool:
+        """Makes a copy's table that of its source, and removes the older generations; whether anything changed."""
+        before = self.generation()
+        # As it comes out of a file: a table that was cut down holds other types of nothing.
+        table = from_parquet(to_parquet(table)) if len(table) or before else table[["slide_id"]]
+        latest = self._change(lambda old: table)
+        older = [key for key in self._objects.list(_FOLDER) if _number(key) < latest]
+        for key in older:
+            self._objects.delete(key)
+        return latest != before
 
     def forget_denied(self) -> int:
         """Writes the next generation without the rows of deleted slides and patients, and removes the older ones;
@@ -90,9 +96,24 @@ class Metadata:
                     self._objects.delete(_key(number))
                     gone += 1
             return gone + dirty
-        raise StoreError(
-            f"{_ATTEMPTS} other writers changed the metadata meanwhile", remedy="Run the same command again."
-        )
+        raise _contended()
+
+    def _change(self, step: "Callable[[pd.DataFrame], pd.DataFrame]") -> int:
+        """Makes the next generation out of the latest; out of a later one where another writer was quicker."""
+        for _ in range(_ATTEMPTS):
+            generation = self.generation()
+            try:
+                old = self._read(generation)
+            except FileNotFoundError:
+                continue  # a deletion wrote the next one, and removed this
+            changed = self._allowed(step(old))
+            if changed.equals(old):
+                return generation
+            if self._put(generation + 1, changed):
+                if self._denied is not None and len(self._allowed(changed)) < len(changed):
+                    self.forget_denied()  # deleted since it was merged
+                return generation + 1
+        raise _contended()
 
     def _holds_denied(self, generation: int) -> bool:
         try:
@@ -184,6 +205,36 @@ def _merge(old: "pd.DataFrame", new: "pd.DataFrame") -> "pd.DataFrame":
     merged = pd.DataFrame(columns, index=index).reset_index()
     # What comes out of a file is what is compared: a reader must see no difference where there is none.
     return from_parquet(to_parquet(merged))
+
+
+def _without(old: "pd.DataFrame", column: str, slide_ids: Sequence[str] | None) -> "pd.DataFrame":
+    columns = [name for name in old.columns if name != "slide_id"]
+    if column not in columns:
+        raise UsageError(
+            f"the metadata has no column {column}",
+            remedy=f"It has: {', '.join(columns)}." if columns else "Nothing was said yet.",
+        )
+    if slide_ids is None:
+        return old.drop(columns=column)
+    spelled = {slide_id.casefold(): slide_id for slide_id in old["slide_id"]}
+    for slide_id in slide_ids:
+        if slide_id.casefold() not in spelled:
+            raise UnknownSlideError(
+                "the metadata says nothing of this slide", remedy="Check the id.", slide=slide_id
+            )
+    named = old["slide_id"].isin([spelled[slide_id.casefold()] for slide_id in slide_ids])
+    left = old[column].mask(named)
+    return (
+        old.drop(columns=column)
+        if left.isna().all()
+        else from_parquet(to_parquet(old.assign(**{column: left})))
+    )
+
+
+def _contended() -> StoreError:
+    return StoreError(
+        f"{_ATTEMPTS} other writers changed the metadata meanwhile", remedy="Run the same command again."
+    )
 
 
 def _kind(column: "pd.Series[Any]") -> str:

@@ -18,11 +18,12 @@ class NewFile:
     """An object being written: `path` is a real local file; `finish()` makes it the object.
 
     On a local store `sync_tree` makes it durable, together with all of its attempt.
-    Until its array's zarr.json names it nobody looks at it, so a local one is written in its place.
+    Until its array's zarr.json names it nobody looks at it, so a local one is written in its place;
+    or aside, where `place` says to where it is moved in the end, over what is there.
     """
 
-    def __init__(self, objects: "Objects", key: str, path: Path | None) -> None:
-        self._objects, self._key = objects, key
+    def __init__(self, objects: "Objects", key: str, path: Path | None, place: Path | None = None) -> None:
+        self._objects, self._key, self._place = objects, key, place
         self._folder = tempfile.TemporaryDirectory(prefix="slidelake-") if path is None else None
         self.path = path if path is not None else Path(self._folder.name if self._folder else "") / "object"
         # Unbuffered: batches are large, and a disk's error should come from the write that met it.
@@ -47,10 +48,15 @@ class NewFile:
             self._file.close()
         if self._folder is not None:
             self._objects.upload(self.path, self._key)
+        if self._place is not None:
+            with writing(self._objects.url):
+                self.path.replace(self._place)
         self.discard()
 
     def discard(self) -> None:
-        """Closes the file as it is; nothing is uploaded."""
+        """Closes the file as it is; nothing is uploaded, nor moved to its place."""
         self._file.close()
+        if self._place is not None:
+            self.path.unlink(missing_ok=True)
         if self._folder is not None:
             self._folder.cleanup()

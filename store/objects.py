@@ -241,8 +241,11 @@ class Objects:
                 return  # it holds something
             here = here.parent
 
-    def new_file(self, key: str) -> NewFile:
-        """A file to write a new, large object to, in its place (local) or to be uploaded (remote)."""
+    def new_file(self, key: str, *, aside: bool = False) -> NewFile:
+        """A file to write a new, large object to, in its place (local) or to be uploaded (remote).
+
+        With `aside` a local one is written aside and then moved to its place, over what is there.
+        """
         if self.local is None:
             return NewFile(self, key, None)
         path = self._local(key)
@@ -250,6 +253,8 @@ class Objects:
         def begin() -> NewFile:
             with writing(self.url):
                 path.parent.mkdir(parents=True, exist_ok=True)
+            if aside:
+                return NewFile(self, key, path.parent / f"{ASIDE}{secrets.token_hex(8)}", path)
             return NewFile(self, key, path)
 
         return _insist(begin)
@@ -313,6 +318,9 @@ class Objects:
                 )
         finally:
             self.delete(key)
+
+    def check_writable(self) -> None:
+        """Nothing here; the objects of a snapshot's readers raise UsageError."""
 
     def put_mode(self) -> str:
         """How put-if-absent is done here, in words; a local store is tried."""

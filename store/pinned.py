@@ -1,6 +1,7 @@
 """A store as it was when a snapshot was made: everything that reads answers from the snapshot, nothing writes."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -104,6 +105,9 @@ class _PinnedMetadata(Metadata):
     def merge(self, frame: "pd.DataFrame") -> NoReturn:
         refuse(self._snapshot.name)
 
+    def unset(self, column: str, slide_ids: Sequence[str] | None = None) -> NoReturn:
+        refuse(self._snapshot.name)
+
 
 class ReadOnlyObjects(Objects):
     """The objects of a store, as a snapshot's readers have them: whatever writes raises UsageError."""
@@ -130,7 +134,7 @@ class ReadOnlyObjects(Objects):
     def prune(self, prefix: str) -> NoReturn:
         refuse(self._snapshot)
 
-    def new_file(self, key: str) -> NewFile:
+    def new_file(self, key: str, *, aside: bool = False) -> NewFile:
         refuse(self._snapshot)
 
     def upload(self, path: Path, key: str) -> NoReturn:
@@ -140,6 +144,9 @@ class ReadOnlyObjects(Objects):
         refuse(self._snapshot)
 
     def check_put_if_absent(self) -> NoReturn:
+        refuse(self._snapshot)
+
+    def check_writable(self) -> NoReturn:
         refuse(self._snapshot)
 
     def put_mode(self) -> NoReturn:

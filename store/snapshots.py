@@ -26,6 +26,7 @@ from slidelake.store.ids import require_slug
 from slidelake.store.layout import CommitKey, SlideState, commit_folder
 from slidelake.store.metadata import from_parquet, to_parquet
 from slidelake.store.objects import Objects
+from slidelake.store.selection import restricted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,7 +141,9 @@ class Snapshots:
         """
         require_slug(name, "snapshot")
         full = None if spaces is None else tuple(sorted({self._store.resolve_space(each) for each in spaces}))
-        states = self._chosen(full, slides)
+        states = restricted(self._store, full, slides)
+        if not states:
+            raise UsageError("there are no slides to pin", remedy="Ingest some first.")
         generation, frame = self._cohort(states)
         fresh = Snapshot(
             name=name,
@@ -227,21 +230,6 @@ class Snapshots:
                 remedy="Restore it from a copy.",
             ) from exc
 
-    def _chosen(self, spaces: tuple[str, ...] | None, slides: Sequence[str] | None) -> dict[str, SlideState]:
-        states = {slide_id: state for slide_id, state in self._store.states().items() if state.keys}
-        if slides is not None:
-            spelled = {slide_id.casefold(): slide_id for slide_id in states}
-            for slide_id in slides:
-                if slide_id.casefold() not in spelled:
-                    self._store.overview(slide_id)  # raises the error that names those that are near
-            states = {spelled[each]: states[spelled[each]] for each in sorted(map(str.casefold, slides))}
-        if spaces is not None:
-            states = {slide_id: _restricted(state, spaces) for slide_id, state in states.items()}
-            states = {slide_id: state for slide_id, state in states.items() if state.keys}
-        if not states:
-            raise UsageError("there are no slides to pin", remedy="Ingest some first.")
-        return dict(sorted(states.items()))
-
     def _cohort(self, states: dict[str, SlideState]) -> "tuple[int, pd.DataFrame]":
         metadata = self._store.metadata
         while True:
@@ -311,23 +299,6 @@ class Snapshots:
             f"{_ATTEMPTS} other writers changed the snapshot {name} meanwhile",
             remedy="Run the same command again.",
         )
-
-
-def _restricted(state: SlideState, spaces: tuple[str, ...]) -> SlideState:
-    """A slide's keys in some spaces; none at all where it has no bag in them."""
-    bags = {s for s in state.keys if s.kind == "bag" and f"{s.grid_id}/{s.encoder_id}" in spaces}
-    grids = {s.grid_id for s in bags}
-    kept = {
-        subject: key
-        for subject, key in state.keys.items()
-        if bags
-        and (
-            subject.kind == "overview"
-            or (subject.kind == "grid" and subject.grid_id in grids)
-            or f"{subject.grid_id}/{subject.encoder_id}" in spaces
-        )
-    }
-    return SlideState(state.slide_id, state.epoch, kept)
 
 
 def _names(state: SlideState) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from slidelake.store.profile import ArrayProfile
 if TYPE_CHECKING:
     from slidelake.store.feature_store import FeatureStore
 
-__all__ = ["Problem", "VerifyReport", "verify"]
+__all__ = ["Problem", "VerifyReport", "problems_of", "verify"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,13 @@ def verify(
     return report
 
 
+def problems_of(
+    objects: Objects, commit: Commit, commits: dict[Subject, Commit], deep: bool = False
+) -> list[Problem]:
+    """What is wrong with one commit's data; `commits` are the slide's others, whose grid it must agree with."""
+    return _Look(objects, commit, commits, deep).problems()
+
+
 def _cohort(store: "FeatureStore", report: VerifyReport) -> None:
     key = store.metadata.latest_key()
     if key is None:
@@ -99,7 +106,7 @@ def _cohort(store: "FeatureStore", report: VerifyReport) -> None:
 def _slide(objects: Objects, state: SlideState, deep: bool) -> list[Problem]:
     commits, problems = _read_all(objects, state)
     return problems + [
-        problem for commit in commits.values() for problem in _Look(objects, commit, commits, deep).problems()
+        problem for commit in commits.values() for problem in problems_of(objects, commit, commits, deep)
     ]
 
 

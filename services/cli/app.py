@@ -6,6 +6,7 @@ import typer
 
 from slidelake._version import __version__
 from slidelake.services.cli import (
+    copy,
     delete,
     demo,
     doctor,
@@ -16,7 +17,10 @@ from slidelake.services.cli import (
     import_,
     index,
     ingest,
+    metadata,
+    migrate,
     search,
+    snapshot,
     split,
     stats,
     status,
@@ -62,6 +66,10 @@ COMMANDS = (
     status,
     stats,
     verify,
+    metadata,
+    snapshot,
+    copy,
+    migrate,
     delete,
     gc,
     embed,

@@ -44,15 +44,21 @@ class Session:
     #: For progress and warnings: always stderr.
     errors: Console = field(default_factory=lambda: Console(stderr=True))
 
-    def lake(self, *, create: bool = False, compression: str | None = None) -> "Lake":
-        """Open the lake that `--store` or SLIDELAKE_STORE names."""
+    def lake(
+        self, *, create: bool = False, compression: str | None = None, snapshot: str | None = None
+    ) -> "Lake":
+        """Open the lake that `--store` or SLIDELAKE_STORE names, or one of its snapshots."""
+        from slidelake.services.lake import open as open_lake
+
+        return open_lake(self.url(), create=create, compression=compression, snapshot=snapshot)
+
+    def url(self) -> str:
+        """Where the lake is that `--store` or SLIDELAKE_STORE names."""
         if not self.store_url:
             raise UsageError(
                 "no store was named", remedy="Pass --store FOLDER_OR_URL, or set SLIDELAKE_STORE."
             )
-        from slidelake.services.lake import open as open_lake
-
-        return open_lake(self.store_url, create=create, compression=compression)
+        return self.store_url
 
     def emit(self, result: Mapping[str, Any]) -> None:
         """Print the JSON object of a command, where one was asked for."""

@@ -6,8 +6,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from slidelake.errors import UsageError
 from slidelake.services.cli.progress import WorkProgress
 from slidelake.services.cli.session import Session, command
+from slidelake.services.cli.snapshot import SnapshotOption
 
 if TYPE_CHECKING:
     from slidelake.services.lake import Lake
@@ -23,11 +25,14 @@ def register(app: typer.Typer) -> None:
         deleted: Annotated[
             bool, typer.Option("--deleted", help="Look for anything left of deleted slides instead.")
         ] = False,
+        snapshot: SnapshotOption = None,
     ) -> int:
         """Check every commit of the lake; exit code 5 where damage was found."""
         from slidelake.store import verify as verify_store
 
-        lake = session.lake()
+        lake = session.lake(snapshot=snapshot)
+        if deleted and snapshot:
+            raise UsageError("a snapshot is without what was deleted", remedy="Leave --snapshot out.")
         if deleted:
             return _verify_deleted(session, lake)
         with WorkProgress(session.errors, "verifying") as progress:
