@@ -91,7 +91,11 @@ def test_packed_padded_and_listed_hold_the_same(store: FeatureStore) -> None:
         {},
         {"bags_per_batch": 3, "sample": RandomRows(20)},
         {"bags_per_batch": 4, "layout": "padded", "sample": SpatialRows(15), "augment": GaussianNoise(0.1)},
-        {"patches_per_batch": 600, "dtype": "float32", "augment": Compose([Interpolate(), GaussianNoise(0.1)])},
+        {
+            "patches_per_batch": 600,
+            "dtype": "float32",
+            "augment": Compose([Interpolate(), GaussianNoise(0.1)]),
+        },
         {"bags_per_batch": 2, "layout": "list", "balance": "class", "sample": ShareOfRows(0.3)},
     ],
 )
@@ -196,9 +200,7 @@ def test_stopping_early_begins_the_epoch_again(store: FeatureStore) -> None:
 
 def test_ranks_share_the_epoch(store: FeatureStore) -> None:
     whole = [batch.bag_ids for batch in BagLoader(store, bags_per_batch=2)]
-    ranks = [
-        [b.bag_ids for b in BagLoader(store, bags_per_batch=2, rank=r, world_size=4)] for r in range(4)
-    ]
+    ranks = [[b.bag_ids for b in BagLoader(store, bags_per_batch=2, rank=r, world_size=4)] for r in range(4)]
     assert {len(each) for each in ranks} == {2}
     dealt = [ranks[rank][step] for step in range(2) for rank in range(4)]
     assert dealt == [*whole, *whole[:2]]
@@ -245,7 +247,8 @@ def test_patients(tmp_path: Path) -> None:
     assert sampled.features[:, 0].tolist() == [0.0] * first + [2.0] * (16 - first)
     assert sampled.features[:, 1].tolist() == sampled.rows.tolist()
     by_slide = Labels.read(
-        pd.DataFrame({"slide_id": ["S00", "S01", "S02", "S03"], "y": ["a", "b", "b", "b"]}), Classification("y")
+        pd.DataFrame({"slide_id": ["S00", "S01", "S02", "S03"], "y": ["a", "b", "b", "b"]}),
+        Classification("y"),
     )
     with pytest.raises(UsageError, match=r"P1: .*different labels: S00, S02"):
         BagLoader(store, unit="patient", labels=by_slide)
@@ -311,7 +314,11 @@ def test_parts_of_splits(store: FeatureStore) -> None:
     table = pd.DataFrame({"slide_id": store.slide_ids(), "split": ["train"] * 7 + ["test"] * 4})
     splits = Splits.from_table(table)
     assert BagLoader(store, splits=splits, part="test").bag_ids == tuple(store.slide_ids()[7:])
-    for wrong in ({"splits": splits}, {"part": "test"}, {"splits": splits, "part": "test", "slides": ["S00"]}):
+    for wrong in (
+        {"splits": splits},
+        {"part": "test"},
+        {"splits": splits, "part": "test", "slides": ["S00"]},
+    ):
         with pytest.raises(UsageError):
             BagLoader(store, **wrong)
 

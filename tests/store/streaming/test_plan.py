@@ -111,7 +111,14 @@ def test_the_same_seed_and_epoch_give_the_same_plan_and_others_another() -> None
     assert bags(make_plan(rows, PlanRules(shuffle=False), 4).steps) == list(range(40))
     draws = {
         bag_rng(*key, purpose="x").integers(2**60)
-        for key in [(0, 0, "a", 0), (1, 0, "a", 0), (0, 1, "a", 0), (0, 0, "b", 0), (0, 0, "a", 1), (10, 0, "", 0)]
+        for key in [
+            (0, 0, "a", 0),
+            (1, 0, "a", 0),
+            (0, 1, "a", 0),
+            (0, 0, "b", 0),
+            (0, 0, "a", 1),
+            (10, 0, "", 0),
+        ]
     }
     assert len(draws) == 6
 
