@@ -188,8 +188,9 @@ class Lake:
         """
         from slidelake.store import collect_garbage
 
-        given = {} if grace is None else {"grace": grace}
-        return collect_garbage(self.store, dry_run=dry_run, **given)
+        if grace is None:
+            return collect_garbage(self.store, dry_run=dry_run)
+        return collect_garbage(self.store, grace=grace, dry_run=dry_run)
 
     def status(self) -> dict[str, Any]:
         """Counts by space, the quarantine, and whether the index follows; as `slidelake status --json`."""

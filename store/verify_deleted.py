@@ -88,8 +88,8 @@ def _slides(store: "FeatureStore", grace: timedelta) -> Iterator[Remainder]:
     states = store.states()
     for slide_id in sorted(store.denied.among("slide", slides_anywhere(store))):
         state = states.get(slide_id)
-        for key in state.keys.values() if state else ():
-            yield Remainder(key.key, "a commit of a deleted slide, which readers see", None, _AGAIN)
+        for commit in state.keys.values() if state else ():
+            yield Remainder(commit.key, "a commit of a deleted slide, which readers see", None, _AGAIN)
         if objects.list(f"slides/{slide_id}") or slide_id in objects.folders("slides"):
             yield Remainder(f"slides/{slide_id}", "arrays or folders of a deleted slide", None, _AGAIN)
         marks = closed_marks(objects, slide_id)
