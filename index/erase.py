@@ -127,9 +127,8 @@ def _rewrite(connection: Connection, name: str, table: Any, gone: set[str]) -> A
                 yield kept
 
     # The schema brings the facts and the primary key along.
-    return connection.database.create_table(
-        name, data=pa.RecordBatchReader.from_batches(schema, rows()), schema=schema, mode="overwrite"
-    )
+    data = pa.RecordBatchReader.from_batches(schema, rows())
+    return connection.database.create_table(name, data=data, schema=schema, mode="overwrite")
 
 
 def _drop_tags(table: Any) -> list[str]:

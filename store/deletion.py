@@ -94,7 +94,7 @@ def delete_slides(
         _close(store, trace.slide_id, now)
     done = Deletion([trace.slide_id for trace in traces if trace.known])
     done.unknown = [trace.slide_id for trace in traces if not trace.known]
-    done.objects = sweep(store, words)
+    done.objects = sweep(store, words, now=now)
     marks = [mark for trace in traces for mark in closed_marks(store.objects, trace.slide_id).values()]
     done.marks_until = max(marks) + GC_GRACE if marks else None
     log.info("slides deleted", extra={"slides": len(traces)})
@@ -122,7 +122,7 @@ def slides_of_patient(store: "FeatureStore", patient_id: str) -> list[str]:
     return sorted(found)
 
 
-def sweep(store: "FeatureStore", words: Iterable[str] = ()) -> dict[str, int]:
+def sweep(store: "FeatureStore", words: Iterable[str] = (), *, now: datetime | None = None) -> dict[str, int]:
     """Removes whatever the store still holds of denied slides, but for their `closed` marks; counts by part.
 
     Texts elsewhere that hold one of `words` (names of what is deleted just now) are replaced by keyed hashes.
@@ -135,6 +135,10 @@ def sweep(store: "FeatureStore", words: Iterable[str] = ()) -> dict[str, int]:
     counts["snapshots"] = _snapshots(store)
     counts["metadata"] = store.metadata.forget_denied()
     gone = sorted(store.denied.among("slide", slides_anywhere(store)))
+    states = store.states() if gone else {}
+    for slide_id in gone:
+        if slide_id in states and states[slide_id].keys:
+            _close(store, slide_id, now or datetime.now(UTC))  # a deletion was cut off before it came to that
     counts["arrays"] = sum(_arrays(store.objects, slide_id) for slide_id in gone)
     counts["commits"] = sum(_commits(store.objects, slide_id) for slide_id in gone)
     for key in leftovers(store.objects, _ASIDE_AFTER):

@@ -89,7 +89,7 @@ def collect_garbage(
     now = now or datetime.now(UTC)
     report = GcReport(dry_run=dry_run)
     if not dry_run:
-        report.swept = sweep(store)
+        report.swept = sweep(store, now=now)
     listed = {key: _listed(store.objects, key) for key in store.objects.list(_FOLDER)}
     aged = {key for key, (when, _) in listed.items() if when + grace <= now}
     known = set().union(*(listed[key][1] for key in aged)) if aged else set()

@@ -2,10 +2,8 @@
 
 import io
 import shutil
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from slidelake.errors import SlideDeletedError
-from slidelake.store import FeatureStore, Objects, collect_garbage, delete_slides, quarantine_key, verify
+from slidelake.store import FeatureStore, collect_garbage, delete_slides, quarantine_key, verify
 from slidelake.store.testing import GRID_ID, add_slide
+from tests.store.crashing import Crash, crashing
 
 LATER = timedelta(days=8)
 WORDS = ("gone-slide", "gone-patient", "gone-file")
@@ -143,43 +142,6 @@ def test_a_deleted_slide_stays_out_until_it_is_allowed(store: FeatureStore) -> N
     assert verify(store, deep=True).ok
 
 
-class Crash(BaseException):
-    """The process ends here: nothing after it is done, no clean-up either."""
-
-
-class Crashing(Objects):
-    """Objects whose `left`-th call raises, and every one after it."""
-
-    left = 10**9
-
-    def _step(self) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise Crash
-
-
-def _stepping(name: str) -> Callable[..., Any]:
-    def step(self: Crashing, *arguments: Any) -> Any:
-        self._step()
-        return getattr(Objects, name)(self, *arguments)
-
-    return step
-
-
-for _name in (
-    "read",
-    "list",
-    "exists",
-    "put_if_absent",
-    "replace",
-    "delete",
-    "delete_tree",
-    "prune",
-    "new_file",
-):
-    setattr(Crashing, _name, _stepping(_name))
-
-
 def _crash_at(k: int, filled: FeatureStore, folder: Path, features: NDArray[np.float16]) -> bool:
     """Deletes in a copy of a store, with a crash at step k, then again without; False where k is beyond the end."""
 
@@ -188,10 +150,8 @@ def _crash_at(k: int, filled: FeatureStore, folder: Path, features: NDArray[np.f
 
     shutil.copytree(filled.url, folder)
     store = FeatureStore.open(folder)
-    objects = Crashing(store.url)
-    objects.left = k
     try:
-        delete(FeatureStore(objects, store.info))
+        delete(crashing(store, k))
     except Crash:
         assert verify(store).ok, k
         assert "kept" in store.slide_ids()
