@@ -97,9 +97,10 @@ class KeptCatalog:
 
     def take(self, rows: list[int]) -> "KeptCatalog":
         """Some of the rows."""
+        import pyarrow as pa
+
         if len(rows) == len(self):
             return self
-        import pyarrow as pa
 
         return KeptCatalog(self.table.take(pa.array(rows, pa.int64())), self.prefixes)
 
