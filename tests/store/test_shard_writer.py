@@ -158,8 +158,8 @@ def test_wrong_rows(tmp_path: Path) -> None:
         writer.close()
     writer.abandon()
     assert not (tmp_path / "a/zarr.json").exists()
-    with pytest.raises(UsageError, match="float64"):
-        ArrayProfile((1,), "float64", ("patch",))
+    with pytest.raises(UsageError, match="int64"):
+        ArrayProfile((1,), "int64", ("patch",))
 
 
 def test_big_endian_rows_are_turned(tmp_path: Path) -> None:
