@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slidelake.errors import SlidelakeError
 from slidelake.store.chunk_codecs import chunk_codec
+from slidelake.store.clients import meaning
 from slidelake.store.damage import damaged
 from slidelake.store.objects import Objects
 from slidelake.store.profile import ArrayProfile
@@ -95,10 +97,8 @@ class PackedShard:
             for number, (_, start, end), data in zip(
                 batch, wanted, self._objects.ranges(wanted), strict=True
             ):
-                if isinstance(data, FileNotFoundError):
-                    raise damaged(self.path, "is gone", self._slide) from data
                 if isinstance(data, Exception):
-                    raise data
+                    raise self._failure(data) from data
                 if len(data) != end - start:
                     raise damaged(self.path, "is truncated", self._slide)
                 here = spare if into is None else into[number * size : (number + 1) * size]
@@ -135,7 +135,7 @@ class PackedShard:
             raise damaged(self.path, f"is truncated: it has {size} bytes", self._slide)
         (data,) = self._objects.ranges([(self._key, size - tail, size)])
         if isinstance(data, Exception):
-            raise data
+            raise self._failure(data) from data
         try:
             index = parse_index(data, self.profile.chunks)
         except ValueError as exc:
@@ -145,3 +145,11 @@ class PackedShard:
         if ((sizes > end) | (offsets > end - np.minimum(sizes, end))).any():
             raise damaged(self.path, "is damaged: its index names bytes past its end", self._slide)
         return index
+
+    def _failure(self, error: Exception) -> SlidelakeError:
+        if isinstance(error, FileNotFoundError):
+            return damaged(self.path, "is gone", self._slide)
+        if self._objects.local is not None:
+            return damaged(self.path, f"cannot be read ({error})", self._slide)
+        # A server that is away is no damage.
+        return meaning(self._objects.url, error, slide=self._slide)

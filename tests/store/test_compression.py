@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, ZstdCodec
 from zarr.codecs.numcodecs import PCodec
 
-from slidelake.errors import DamagedStoreError, MissingDependencyError, StoreVersionError, UsageError
+from slidelake.errors import (
+    DamagedStoreError,
+    MissingDependencyError,
+    SlidelakeError,
+    StoreVersionError,
+    UsageError,
+)
 from slidelake.store import COMPRESSIONS, FeatureStore, Objects, checksum, verify
 from slidelake.store.array_reader import ArrayReader
 from slidelake.store.packed_reader import PackedShard
@@ -169,6 +175,24 @@ def test_on_a_remote_store(store: FeatureStore) -> None:
     np.testing.assert_array_equal(remote.bag("S1").read(), features)
     np.testing.assert_array_equal(remote.bag("S1").rows([400, 3]), features[[400, 3]])
     assert verify(remote, deep=True).ok
+
+
+def test_a_failing_network_is_not_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FeatureStore.open("memory://packed-away", create=True, compression="zstd")
+    add_slide(store, "S1", rows=700)
+    bag = store.bag("S1")
+    bag.rows([0])
+    store.objects.delete(f"{bag.commit.attempt}/features/c/0/0")
+    with pytest.raises(DamagedStoreError, match=r"^S1: .*is gone"):
+        bag.read()
+
+    def failing(objects: Objects, wanted: Any) -> Any:
+        return [TimeoutError("no answer")] * len(wanted)
+
+    monkeypatch.setattr(Objects, "ranges", failing)
+    with pytest.raises(SlidelakeError, match=r"^S1: .*no answer") as caught:
+        bag.rows([0])
+    assert not isinstance(caught.value, DamagedStoreError)
 
 
 @pytest.mark.parametrize("damage", ["gone", "empty", "short", "index", "cut"])

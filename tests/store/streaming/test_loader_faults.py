@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from slidelake.errors import DamagedStoreError, GridMismatchError, StoreError, UnknownSlideError, UsageError
-from slidelake.store import BagLoader, Bag, FeatureStore
+from slidelake.store import Bag, BagLoader, FeatureStore
 from slidelake.store.streaming import Classification, Labels, RandomRows, TopRows
 from slidelake.store.streaming.bag_source import BagSource
 from tests.store.streaming.bags import SPACE, add_bag, all_same, bags_in, features_of, make_store
@@ -39,10 +39,9 @@ def damage(store: FeatureStore, slide_id: str) -> None:
 def test_a_damaged_bag_is_named_at_its_place(store: FeatureStore, threads: int) -> None:
     order = bags_in(BagLoader(store))
     damage(store, order[4])
-    seen = []
+    seen: list[str] = []
     with pytest.raises(DamagedStoreError, match=f"^{order[4]}: ") as caught:
-        for batch in BagLoader(store, read_ahead=threads):
-            seen += batch.bag_ids
+        seen.extend(batch.bag_ids[0] for batch in BagLoader(store, read_ahead=threads))
     assert seen == order[:4]
     assert caught.value.slide == order[4]
 
@@ -92,9 +91,13 @@ def test_leaving_early_leaves_no_thread(store: FeatureStore, threads: int) -> No
     stream = iter(loader)
     next(stream)
     del stream
-    with pytest.raises(RuntimeError, match="by the trainer"):
+
+    def train() -> None:
         for _ in loader:
             raise RuntimeError("raised by the trainer")
+
+    with pytest.raises(RuntimeError, match="by the trainer"):
+        train()
 
 
 def test_a_bag_that_was_deleted_meanwhile(store: FeatureStore) -> None:
@@ -107,7 +110,7 @@ def test_a_bag_that_was_deleted_meanwhile(store: FeatureStore) -> None:
     for key in store.objects.list("commits"):
         if "/S04/" in key:
             store.objects.delete(key)
-    with pytest.raises(UnknownSlideError, match="S04: its bag in .* is gone since"):
+    with pytest.raises(UnknownSlideError, match=r"S04: its bag in .* is gone since"):
         list(loader)
     skipping = BagLoader(make_store(Path(store.url).parent / "two", [5, 5]), on_error="skip")
     skipping.store.objects.delete_tree("commits")
@@ -134,7 +137,7 @@ def test_rows_of_two_spaces_that_are_other_patches(tmp_path: Path) -> None:
     one, other = source.bags("S00", (SPACE, "256px-0.5mpp/other.00000000"))
     assert one.commit.grid_checksum == other.commit.grid_checksum
     other.commit.body["grid_checksum"] = "another"
-    with pytest.raises(GridMismatchError, match="S00: the rows of .* are not the same patches"):
+    with pytest.raises(GridMismatchError, match=r"S00: the rows of .* are not the same patches"):
         source.bags("S00", (SPACE, "256px-0.5mpp/other.00000000"))
 
 

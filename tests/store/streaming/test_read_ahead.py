@@ -46,10 +46,9 @@ def test_an_error_comes_at_its_place(threads: int | None) -> None:
         return number
 
     ahead = ReadAhead(make, range(10), threads)
-    seen = []
+    seen: list[int] = []
     with pytest.raises(ValueError, match="five"):
-        for item in ahead:
-            seen.append(item)
+        seen.extend(ahead)
     ahead.close()
     assert seen == [0, 1, 2, 3, 4]
 
