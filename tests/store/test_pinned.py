@@ -4,6 +4,7 @@ import inspect
 import logging
 import pickle
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 
 from slidelake.errors import UnknownNameError, UnknownSlideError, UsageError
-from slidelake.store import FeatureStore, Objects, verify
+from slidelake.store import FeatureStore, Objects, collect_garbage, verify
 from slidelake.store.pinned import ReadOnlyObjects
 from slidelake.store.testing import ENCODER_ID, GRID_ID, add_slide
 from tests.store.lakes import copy_of, make_cohort
@@ -194,3 +195,24 @@ def test_a_catalog_of_some_spaces(store: FeatureStore) -> None:
         {"slide_id": "S1", "patient_id": "P1", "n_patches": 20, "site": "skin"}
     ]
     assert frame.spaces.tolist() == [[f"{GRID_ID}/later.00000000"]]
+
+
+def test_what_is_pinned_outlives_gc(store: FeatureStore) -> None:
+    states = store.states()
+    features = store.bag("S2").features
+    _go_on(store)
+    store.snapshots.create("v2")
+    now = datetime.now(UTC)
+    for days in (0, 8):
+        collect_garbage(store, now=now + timedelta(days=days))
+    assert store.at("v1").states() == states
+    np.testing.assert_array_equal(store.at("v1").bag("S2").features, features)
+    assert verify(store.at("v1"), deep=True).ok
+    # When the snapshot goes, so does what only it held; the other's stays.
+    path = store.at("v1").bag("S2").commit.attempt
+    store.snapshots.remove("v1")
+    for days in (9, 17):
+        collect_garbage(store, now=now + timedelta(days=days))
+    assert store.objects.list(path) == []
+    assert verify(store.at("v2"), deep=True).ok
+    assert verify(store, deep=True).ok
