@@ -48,9 +48,10 @@ class StoreReader:
         self, slide_id: str, kind: str, grid_id: str = "", encoder_id: str = "", aggregator_id: str = ""
     ) -> Commit | None:
         """The latest live commit of one kind; None where there is none."""
-        return latest_commit(
-            self.objects, self.state(slide_id), Subject(kind, grid_id, encoder_id, aggregator_id)
-        )
+        subject = Subject(kind, grid_id, encoder_id, aggregator_id)
+        for each in subject.ids:
+            require_slug(each, "part of a commit's key")
+        return latest_commit(self.objects, self.state(slide_id), subject)
 
     def spaces(self) -> dict[str, int]:
         """Each space that has bags, `grid_id/encoder_id`, and on how many slides; sorted."""

@@ -128,6 +128,8 @@ def _pooled(store: FeatureStore, slide_id: str) -> None:
 
 
 ACTIONS = [_overview, _grid, _bag, _pooled]
+# The bag has all that the others have.
+IN_TURN = [_bag, *(pytest.param(each, marks=pytest.mark.long) for each in (_overview, _grid, _pooled))]
 
 
 def _fail_in_turn(
@@ -164,7 +166,7 @@ def _fail_in_turn(
         action(store, f"S{turn}")
 
 
-@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("action", IN_TURN)
 def test_a_disk_that_is_full_from_some_call_on(
     store: FeatureStore, disk: Disk, action: Callable[[FeatureStore, str], None]
 ) -> None:
@@ -173,7 +175,7 @@ def test_a_disk_that_is_full_from_some_call_on(
     assert verify(store, deep=True).ok
 
 
-@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("action", IN_TURN)
 def test_a_disk_that_cannot_sync(
     store: FeatureStore, disk: Disk, action: Callable[[FeatureStore, str], None]
 ) -> None:
