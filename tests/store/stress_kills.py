@@ -362,7 +362,14 @@ def main() -> int:
     )
     parser.add_argument("--store", type=Path, help="folder for the stores, kept (default: a temporary one)")
     parser.add_argument("--no-links", action="store_true", help="as on a disk without hard links")
+    parser.add_argument(
+        "--no-sync",
+        action="store_true",
+        help="fsync is met, not done: quicker, and a kill loses nothing by it",
+    )
     arguments = parser.parse_args()
+    if arguments.no_sync:
+        os.fsync = lambda handle: None
     if arguments.no_links:
         without_links()
     with tempfile.TemporaryDirectory(prefix="slidelake-stress-") as folder:

@@ -10,6 +10,7 @@ import pytest
 
 from slidelake.errors import StoreFullError, StoreNotWritableError
 from slidelake.store import FeatureStore, Objects, verify
+from slidelake.store.layout import commit_folder
 from slidelake.store.put_if_absent import ASIDE
 from slidelake.store.testing import GRID_ID, add_slide
 
@@ -74,6 +75,55 @@ def test_files_then_folders_then_commit_then_its_folder(
     assert Path(aside[-1]).parent == Path(commit.key).parent
     assert after[0] == ("fsync", str(Path(commit.key).parent))
     assert not list(root.rglob(f"{ASIDE}*"))
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no-links"])
+def test_every_folder_above_is_durable_before_the_commit(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    """Also folders that another process made, and may not have synced yet."""
+    root = store.objects.local
+    assert root is not None
+    calls: list[tuple[str, str]] = []
+    real_fsync, real_link, real_open = os.fsync, os.link, os.open
+
+    def fsync(handle: int) -> None:
+        path = Path(f"/proc/self/fd/{handle}").readlink()
+        calls.append(("fsync", path.relative_to(root).as_posix()))
+        real_fsync(handle)
+
+    def link(source: Any, target: Any) -> None:
+        if not links:
+            raise OSError(errno.EPERM, "Operation not permitted")
+        calls.append(("name", Path(target).relative_to(root).as_posix()))
+        real_link(source, target)
+
+    def opened(path: Any, flags: int, *arguments: Any) -> int:
+        if flags & os.O_EXCL and not Path(path).name.startswith(ASIDE):
+            calls.append(("name", Path(path).relative_to(root).as_posix()))
+        return real_open(path, flags, *arguments)
+
+    folder = Path(commit_folder("S1"))
+    (root / folder).mkdir(parents=True)
+    (root / "slides/S1/overview").mkdir(parents=True)
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "link", link)
+    monkeypatch.setattr(os, "open", opened)
+    picture = np.ones((4, 4, 3), np.uint8)
+    commit = store.put_overview(
+        "S1", thumbnail=picture, tissue_mask=picture[:, :, 0], attributes={}, provenance={}
+    )
+    monkeypatch.undo()
+    at = calls.index(("name", commit.key))
+    before = {path for word, path in calls[:at] if word == "fsync"}
+    above = {parent.as_posix() for place in (folder, Path(commit.attempt)) for parent in place.parents}
+    assert above <= before
+    assert {path for path in before if path.startswith(commit.attempt)} >= {
+        path.relative_to(root).as_posix() for path in (root / commit.attempt).rglob("*")
+    }
+    # Where the name comes first, its content follows; in either case its folder is last.
+    after = calls[at + 1 :]
+    assert after == [*([] if links else [("fsync", commit.key)]), ("fsync", folder.as_posix())]
 
 
 @pytest.fixture

@@ -126,20 +126,6 @@ print(json.dumps({"looks": looks, "read": read, "wrong": wrong}))
 """
 
 
-_BUSY = """
-import sys
-import numpy as np
-from slidelake.store import FeatureStore
-from slidelake.store.testing import add_slide
-store = FeatureStore.open(sys.argv[1])
-print("now", flush=True)
-n = 0
-while True:
-    add_slide(store, f"S{n % 3}", rows=400, seed=n)
-    n += 1
-"""
-
-
 def _start(code: str, *arguments: object) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
@@ -260,24 +246,3 @@ def test_a_killed_writer_leaves_only_what_no_reader_sees(tmp_path: Path, moment:
         again.commit({})
     assert store.bag("S1", "x").commit.generation == 1
     assert verify(store, deep=True).ok
-
-
-def test_kills_at_any_moment(tmp_path: Path) -> None:
-    store = FeatureStore.open(tmp_path / "store", create=True)
-    committed = 0
-    # Whatever the machine's speed, some of these fall into the writing of arrays, some into commits.
-    for delay in (0.0, 0.013, 0.031, 0.057, 0.101, 0.15):
-        writer = _start(_BUSY, store.url)
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == "now\n"
-        time.sleep(delay)
-        writer.send_signal(signal.SIGKILL)
-        writer.communicate(timeout=60)
-        report = verify(store, deep=True)
-        assert report.ok, report.problems
-        assert report.commits >= committed
-        committed = report.commits
-        for slide_id in store.slide_ids():
-            assert store.state(slide_id).epoch == 1
-    add_slide(store, "S0", rows=400)
-    assert len(store.bag("S0").features) == 400
