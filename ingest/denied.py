@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from slidelake.ingest.report import SlideOutcome
 
 if TYPE_CHECKING:
-    from slidelake.errors import SlideError
     from slidelake.ingest.manifest import ManifestRow
     from slidelake.store import FeatureStore
 
@@ -23,18 +22,17 @@ class Gate:
         self,
         store: "FeatureStore",
         rows: "Sequence[ManifestRow]",
-        names: "Sequence[str | SlideError]",
+        names: Sequence[str],
         patients: Sequence[tuple[str, str]],
     ) -> None:
-        ids = [name if isinstance(name, str) else row.slide_id for row, name in zip(rows, names, strict=True)]
-        # A row that got no name of its own may still tell its patient.
+        # A row whose name another one holds has no patient by that name, but may tell its own.
         people = [patient or row.patient_id for row, (patient, _) in zip(rows, patients, strict=True)]
         uris = store.denied.among("uri", (row.uri for row in rows))
-        slides = store.denied.among("slide", ids)
+        slides = store.denied.among("slide", names)
         denied = store.denied.among("patient", people)
         self._uris = {
             row.uri
-            for row, slide_id, patient in zip(rows, ids, people, strict=True)
+            for row, slide_id, patient in zip(rows, names, people, strict=True)
             if row.uri in uris or slide_id in slides or patient in denied
         }
 

@@ -24,7 +24,7 @@ class Namer:
 
     def name(self, row: ManifestRow) -> str:
         """The slide_id of a row. Raises DuplicateSlideError."""
-        slide_id = slug(row.slide_id) if row.slide_id else self._from_uri(row.uri, row.root, row.stem)
+        slide_id = self.wanted(row)
         holder = self._holders.setdefault(slide_id.lower(), row.uri)
         if holder != row.uri:
             raise DuplicateSlideError(
@@ -34,6 +34,10 @@ class Namer:
             )
         self._names[row.uri] = slide_id
         return slide_id
+
+    def wanted(self, row: ManifestRow) -> str:
+        """What a row would be called, whoever holds that name."""
+        return slug(row.slide_id) if row.slide_id else self._from_uri(row.uri, row.root, row.stem)
 
     def known(self, row: ManifestRow) -> str | None:
         """The name given to a row; None where it was refused one."""

@@ -127,11 +127,12 @@ def ingest(
 
         tasks: list[SlideTask] = []
         told = [_patient(patients, row, name) for row, name in zip(rows, names, strict=True)]
-        gate = Gate(store, rows, names, told)
-        for row, slide_id, (patient, said_by) in zip(rows, names, told, strict=True):
+        wanted = [namer.wanted(row) for row in rows]
+        gate = Gate(store, rows, wanted, told)
+        for row, slide_id, asked, (patient, said_by) in zip(rows, names, wanted, told, strict=True):
             check_interrupt()
             if gate.denies(row.uri):
-                run.deny(row.uri, row.slide_id if isinstance(slide_id, SlideError) else slide_id, patient)
+                run.deny(row.uri, asked, patient or row.patient_id)
                 continue
             key = quarantine_key(row.uri, {"grid": grid_id, "encoder": options.encoder_id})
             if isinstance(slide_id, SlideError):

@@ -10,9 +10,8 @@ from slidelake.store.deny_list import DenyList
 
 __all__ = ["Redactor", "words_of"]
 
-_TOKEN = re.compile(r"[^\s/\\'\",;:()\[\]{}=?*]+")
-# A shorter name may be part of any word: it counts only where it stands alone.
-_LONG = 4
+# What these hold is never anybody's name, even where a slide is called like a state or an encoder.
+_OURS = {"state", "reason", "encoder", "grid", "run_id", "key", "time", "slidelake_version"}
 
 
 def words_of(*, slide_id: str = "", patient_id: str = "", uri: str = "") -> set[str]:
@@ -29,17 +28,18 @@ class Redactor:
     def __init__(self, denied: DenyList, words: Iterable[str] = ()) -> None:
         self._denied = denied
         self._words = {word.casefold() for word in words if word}
+        self._pattern: re.Pattern[str] | None = None
 
     def text(self, text: str) -> str:
         """The text itself, or `deleted:<hash>` where it holds a word: what is left of it could tell the rest."""
         return self._mark(text) if self._holds(text) else text
 
     def values(self, value: Any) -> Any:
-        """JSON values with every text in them taken through `text`, keys of objects too."""
+        """JSON values with every text in them taken through `text`; fields that hold no names stay as they are."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
-            return {self.text(str(key)): self.values(each) for key, each in value.items()}
+            return {key: each if key in _OURS else self.values(each) for key, each in value.items()}
         if isinstance(value, list | tuple):
             return [self.values(each) for each in value]
         return value
@@ -55,17 +55,17 @@ class Redactor:
             slide_id, uri = str(each.get("slide_id", "")), str(each.get("uri", ""))
             if slide_id in slides or uri in uris:
                 self._words |= words_of(slide_id=slide_id, uri=uri)
+                self._pattern = None
         return dict(self.values(dict(report)))
 
     def _holds(self, text: str) -> bool:
-        plain = text.casefold()
-        if any(word in plain for word in self._words if len(word) >= _LONG):
-            return True
-        short = {word for word in self._words if len(word) < _LONG}
-        if not short:
+        if not self._words:
             return False
-        tokens = _TOKEN.findall(plain)
-        return any(token in short or PurePosixPath(token).stem in short for token in tokens)
+        if self._pattern is None:
+            # As a word of its own: S1 is in P1_S1.svs, and not in S10.svs.
+            either = "|".join(map(re.escape, sorted(self._words)))
+            self._pattern = re.compile(rf"(?<![a-z0-9])(?:{either})(?![a-z0-9])")
+        return self._pattern.search(text.casefold()) is not None
 
     def _mark(self, text: str) -> str:
         return f"deleted:{self._denied.hash_of('uri', text)[:16]}"

@@ -94,6 +94,14 @@ def test_a_late_commit_in_a_closed_epoch_is_dead() -> None:
     assert states_of(keys)["S1"] == SlideState("S1", 3, {})
 
 
+def test_a_later_epoch_stands_without_the_marks_of_those_before() -> None:
+    # gc may have removed them, while a writer that saw them was at work.
+    bag = Subject("bag", GRID, "e.00000000")
+    keys = [CommitKey("S1", 2, bag, 1).key, CommitKey("S1", 1, bag, 3).key]
+    assert states_of(keys)["S1"] == SlideState("S1", 2, {bag: CommitKey("S1", 2, bag, 1)})
+    assert states_of([*keys, closed_key("S1", 2)])["S1"] == SlideState("S1", 3, {})
+
+
 def test_attempts_sort_by_time_and_tell_it() -> None:
     names = [new_attempt() for _ in range(200)]
     assert len(set(names)) == 200

@@ -1,4 +1,4 @@
-"""Any order of everything that changes a store, with crashes in between, against a dict that says what must be there."""
+"""Any order of all that changes a store, with crashes in between, against a dict that says what must be there."""
 
 import os
 import shutil
