@@ -109,9 +109,9 @@ class _Moments:
 def compute(cohort: "Cohort", weight: str = "patch") -> Statistics:
     """One pass over all rows with dask. Raises UsageError for fewer than two rows.
 
-    Memory: for each thread of dask a block of features, 16 MiB of doubles and three (D, D) matrices, and some
-    more (D, D) matrices for what waits to be joined. Blocks of other sizes, or rows in another order, give the same
-    to about 1e-12 of the largest variance.
+    Memory: for each thread of dask a block of features, a batch of doubles (4 MiB, or 1,024 rows) and three (D, D)
+    matrices, and some more (D, D) matrices for what waits to be joined. Blocks of other sizes, or rows in another
+    order, give the same to about 1e-12 of the largest variance.
     """
     check_weight(weight)
     if len(cohort) < 2:
