@@ -78,7 +78,7 @@ def _codec_of(compression: str, dtype: np.dtype[Any]) -> str:
 
 class _Zstd:
     def __init__(self) -> None:
-        from numcodecs.zstd import Zstd  # type: ignore[import-untyped]
+        from numcodecs.zstd import Zstd
 
         self._codec = Zstd(**_ZSTD)
 
@@ -91,7 +91,7 @@ class _Zstd:
 
 class _Blosc:
     def __init__(self, itemsize: int) -> None:
-        from numcodecs import blosc  # type: ignore[import-untyped]
+        from numcodecs import blosc
 
         self._codec = blosc.Blosc(
             cname="zstd", clevel=1, shuffle=blosc.SHUFFLE, blocksize=0, typesize=itemsize
@@ -111,7 +111,7 @@ class _Blosc:
 class _Pcodec:
     def __init__(self) -> None:
         try:
-            from numcodecs.pcodec import PCodec  # type: ignore[import-untyped]
+            from numcodecs.pcodec import PCodec
         except ImportError as exc:
             raise MissingDependencyError(
                 f"this store is compressed with pcodec, which is not installed ({exc})",

@@ -39,7 +39,8 @@ def to_anndata(source: Cohort | Bag, *, dtype: str | None = None, memory: int | 
     MissingDependencyError without anndata.
     """
     cohort = _cohort_of(source)
-    x = cohort.features if dtype is None else cohort.features.astype(dtype)
+    x: Any = cohort.features
+    x = x if dtype is None else x.astype(dtype)
     _check(
         len(cohort) * (cohort.dim * x.dtype.itemsize + _OBS_BYTES),
         memory,
@@ -63,7 +64,8 @@ def write_anndata(
         memory,
         "Choose fewer rows with slides=, where= or quality=, and write several files.",
     )
-    x = cohort.features if dtype is None else cohort.features.astype(dtype)
+    x: Any = cohort.features
+    x = x if dtype is None else x.astype(dtype)
     data = _anndata(cohort, x, source)
     path = Path(path)
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
@@ -134,11 +136,11 @@ def _anndata(cohort: Cohort, x: Any, source: Cohort | Bag) -> Any:
 
 
 def _obs(cohort: Cohort) -> tuple[NDArray[np.int32], "pd.DataFrame"]:
-    import dask
+    import dask.base
     import pandas as pd
 
     names = cohort.column_names
-    compute: Any = dask.compute
+    compute: Any = dask.base.compute
     coords, row, *columns = compute(cohort.coords, cohort.numbers("row"), *map(cohort.column, names))
     slides = cohort.slides
     of_slide = np.repeat(np.arange(len(slides), dtype=np.int32), slides["rows"])

@@ -222,7 +222,8 @@ class Cohort:
     @cached_property
     def rows_per_slide(self) -> NDArray[np.int64]:
         """(S,) rows taken of each slide."""
-        return self.slides["rows"].to_numpy(np.int64)
+        rows: NDArray[np.int64] = self.slides["rows"].to_numpy(np.int64)
+        return rows
 
     def slide_of(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
         """The number of the slide, in `slides`, that each of some rows of the cohort belongs to."""
