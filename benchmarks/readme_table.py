@@ -29,7 +29,9 @@ def main() -> int:
     text = readme.read_text()
     head, rest = text.split(BEGIN)
     _, tail = rest.split(END)
-    body = "\n\n".join([*_retrieval(_result("encoder_retrieval")), *_ingest(_result("ingest_small"))])
+    body = "\n\n".join(
+        [*_store(), *_retrieval(_result("encoder_retrieval")), *_ingest(_result("ingest_small"))]
+    )
     wanted = f"{head}{BEGIN}\n{body}\n{END}{tail}"
     if "--check" in sys.argv:
         return 0 if wanted == text else 1
@@ -40,6 +42,65 @@ def main() -> int:
 def _result(name: str) -> dict[str, Any]:
     result: dict[str, Any] = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
     return result
+
+
+#: (script, key, what is told, unit or sign before and after the figure)
+STORE = (
+    (
+        "bag_read",
+        "fresh_vs_npload_100k",
+        "a whole bag of 100,000 × 1,024 float16, warm",
+        "{:.2f} × `np.load`",
+    ),
+    ("bag_read", "reused_vs_npload_100k", "the same into a reused buffer", "{:.2f} × `np.load`"),
+    ("bag_read", "vs_trident_h5_100k", "the same beside HDF5 as TRIDENT and CLAM write it", "{:.0f} ×"),
+    ("bag_read", "vs_zarr_python_100k", "the same beside zarr-python", "{:.1f} ×"),
+    ("bag_read", "open_first_row_ms", "a bag opened by its name, first row read", "{:.2f} ms"),
+    (
+        "row_subset",
+        "time_vs_memmap",
+        "4,096 of 100,000 rows, opening included",
+        "{:.2f} × the time of `np.memmap`",
+    ),
+    ("write", "vs_npsave", "features written, checksum made, synced", "{:.2f} × `np.save`"),
+    ("stream", "vs_npload", "`BagLoader` over 40 bags of 8,000", "{:.2f} × a bare `np.load` loop"),
+    (
+        "stream",
+        "vs_h5_dataloader",
+        "the same beside a `DataLoader` over TRIDENT's HDF5, 2 workers",
+        "{:.0f} ×",
+    ),
+    ("stream", "wait_share_5ms_step", "share of a loop with steps of 5 ms that waits for bags", "{:.1%}"),
+    ("catalog", "list_10k_s", "the table of 10,000 slides, catalog valid", "{:.2f} s"),
+    ("catalog", "open_ms", "any bag of 10,000 opened", "{:.2f} ms"),
+    ("s3", "rate_kept_at_20ms", "reading rate that 20 ms of latency leave, bags in flight", "{:.2f}"),
+)
+
+
+def _store() -> list[str]:
+    rows = ["| the store | figure | least to most |", "| --- | --- | --- |"]
+    for script, key, what, shape in STORE:
+        result = _result(script)
+        low, high = result["ranges"].get(key, (result["figures"][key],) * 2)
+        number = shape.partition("}")[0] + "}"
+        rows.append(
+            f"| {what} | {shape.format(result['figures'][key])} | {number.format(low)} to {number.format(high)} |"
+        )
+    scripts = dict.fromkeys(script for script, *_ in STORE)
+    return [
+        "\n".join(rows),
+        *_compression(_result("compression")),
+        *(_source(_result(each)) for each in scripts),
+    ]
+
+
+def _compression(result: dict[str, Any]) -> list[str]:
+    figures = result["figures"]
+    told = ", ".join(
+        f"{name} {figures[f'size_{name}']:.2f} of the size at {figures[f'read_vs_none_{name}']:.2f} of the reading rate"
+        for name in ("zstd", "blosc", "pcodec")
+    )
+    return [f"Real features hardly shrink, so that lakes are not compressed unless asked for: {told}."]
 
 
 def _retrieval(result: dict[str, Any]) -> list[str]:
