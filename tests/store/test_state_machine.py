@@ -272,7 +272,7 @@ def _settings(examples: int, steps: int) -> settings:
 
 @pytest.mark.usefixtures("quick_disk")
 def test_any_order_of_everything() -> None:
-    run_state_machine_as_test(Lake, settings=_settings(12, 20))
+    run_state_machine_as_test(Lake, settings=_settings(10, 20))
 
 
 @pytest.mark.long
