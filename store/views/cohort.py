@@ -15,7 +15,7 @@ from slidelake.store.layout import SlideState, Subject
 from slidelake.store.listing import readers
 from slidelake.store.names import match_space
 from slidelake.store.views.blocks import Block, Rows, block_rows_for, lazy_array, slim
-from slidelake.store.views.selection import Bounds, Where, bounds_of, choose_slides, good_rows
+from slidelake.store.views.selection import Bounds, Where, bounds_of, choose_slides, columns_of, good_rows
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -267,9 +267,7 @@ class Cohort:
             with ThreadPoolExecutor(readers(self.store.objects)) as pool:
                 self._found = list(pool.map(complete, self._found))
             self.__dict__.pop("blocks", None)
-        return [
-            sorted(set(grid.arrays) - {"coords"}) if grid is not None else [] for _, grid, _ in self._found
-        ]
+        return [columns_of(grid) if grid is not None else [] for _, grid, _ in self._found]
 
     def _lazy(
         self, name: str, dtype: "np.dtype[Any]", width: int | None, read: Callable[[Block], NDArray[Any]]

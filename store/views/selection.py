@@ -16,7 +16,7 @@ from slidelake.store.objects import Objects
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Bounds", "Where", "bounds_of", "choose_slides", "good_rows"]
+__all__ = ["Bounds", "Where", "bounds_of", "choose_slides", "columns_of", "good_rows"]
 
 #: Metadata: a value or several by column, or a function of the table that says which rows to take.
 Where = Mapping[str, Any] | Callable[["pd.DataFrame"], Any]
@@ -93,6 +93,13 @@ def bounds_of(quality: Mapping[str, tuple[int | None, int | None]] | None) -> di
     return bounds
 
 
+def columns_of(grid: Commit) -> list[str]:
+    """The grid's (N,) uint8 columns; imported ones may hold other arrays beside coords."""
+    return sorted(
+        name for name, entry in grid.arrays.items() if entry["dtype"] == "uint8" and len(entry["shape"]) == 1
+    )
+
+
 def good_rows(objects: Objects, bag: Commit, grid: Commit | None, bounds: Bounds) -> NDArray[np.int32] | None:
     """Numbers of the rows that are valid and within the bounds; None where all are.
 
@@ -104,8 +111,8 @@ def good_rows(objects: Objects, bag: Commit, grid: Commit | None, bounds: Bounds
     if bag.arrays["valid"]["checksum"] != checksum(keep.view(np.uint8)):
         keep &= Bag(objects, bag).valid != 0
     for name, (least, most) in bounds.items():
-        if grid is None or name == "coords" or name not in grid.arrays:
-            there = ", ".join(sorted(set(grid.arrays) - {"coords"})) if grid is not None else ""
+        if grid is None or name not in columns_of(grid):
+            there = ", ".join(columns_of(grid)) if grid is not None else ""
             raise FilterError(
                 f"the grid has no column {name}",
                 remedy=f"Name one of: {there}." if there else "Leave this slide out, or ingest it again.",

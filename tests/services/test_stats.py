@@ -92,3 +92,28 @@ def test_any_number_of_groups_and_points(tmp_path: Path, groups: int) -> None:
     picture = Picture("title", "space", np.array([1.0]), points, of, names, "slide")
     with Image.open(draw(picture, tmp_path / "p.png")) as drawn:
         assert len(drawn.convert("RGB").getcolors(1 << 20)) > 10
+
+
+def test_export_as_anndata(folder: Path, tmp_path: Path) -> None:
+    anndata = pytest.importorskip("anndata")
+    path = tmp_path / "in" / "lake.h5ad"
+    arguments = [
+        "export",
+        str(path),
+        "--format",
+        "anndata",
+        "--slides",
+        "S1",
+        "--store",
+        str(folder),
+        "--json",
+    ]
+    done = CliRunner().invoke(app, arguments)
+    told = json.loads(done.stdout)
+    assert (done.exit_code, told["slides"], told["patches"]) == (0, 1, 51)
+    assert anndata.read_h5ad(path).shape == (51, 8)
+    again = CliRunner().invoke(app, arguments)
+    assert (again.exit_code, "is there already" in again.stdout) == (2, True)
+    assert CliRunner().invoke(app, [*arguments, "--overwrite"]).exit_code == 0
+    arguments[1] = str(tmp_path / "folder")
+    assert CliRunner().invoke(app, arguments).exit_code == 2
