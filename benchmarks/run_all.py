@@ -12,6 +12,7 @@ NAMES = (
     "write",
     "compression",
     "catalog",
+    "stream",
 )
 RESULTS = Path(__file__).resolve().parent / "results"
 

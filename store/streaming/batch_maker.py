@@ -26,8 +26,8 @@ __all__ = ["BatchMaker", "BatchRules"]
 
 log = logging.getLogger(__name__)
 
-# Other bags that are tried in the place of one that cannot be read.
-_SUBSTITUTES = 8
+# Other bags that are tried in the place of those of a batch that cannot be read.
+_SUBSTITUTES = 32
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class BatchMaker:
     def make(self, draws: Sequence[Draw], epoch: int, step: int) -> Batch:
         """The batch of these bags; raises what a bag raises, or takes others in its place (`on_error="skip"`)."""
         draws = list(draws)
-        tried = 0
+        gone: list[int] = []
         while True:
             try:
                 return self._make(draws, epoch, step)
@@ -98,28 +98,34 @@ class BatchMaker:
                 place, error = exc.place, exc.error
             # Raised out here, the error is the bag's own, with its own cause.
             failed = draws[place]
-            skips = self._rules.on_error == "skip" and isinstance(error, StoreError | UnknownSlideError)
-            if not skips or tried >= _SUBSTITUTES * len(draws):
+            if not self._skips(error, self._cohort.entries[failed.bag].bag_id):
                 raise error
-            tried += 1
-            bag_id = self._cohort.entries[failed.bag].bag_id
-            self.skipped[bag_id] = str(error)
-            log.warning("a bag is skipped", extra={"slide_id": bag_id, "error": str(error)})
-            draws[place] = self._substitute(failed, epoch, tried)
+            gone.append(failed.bag)
+            draws[place] = self._substitute(failed, epoch, gone, error)
 
-    def _substitute(self, failed: Draw, epoch: int, tried: int) -> Draw:
-        """Another bag, of the same class where there are classes, so that every rank keeps its steps."""
+    def _skips(self, error: SlidelakeError, bag_id: str) -> bool:
+        """Whether to go on without this bag; it is written down then."""
+        if self._rules.on_error == "raise" or not isinstance(error, StoreError | UnknownSlideError):
+            return False
+        self.skipped[bag_id] = str(error)
+        log.warning("a bag is skipped", extra={"slide_id": bag_id, "error": str(error)})
+        return True
+
+    def _substitute(self, failed: Draw, epoch: int, gone: Sequence[int], error: SlidelakeError) -> Draw:
+        """Another bag, of the same class where there are classes, so that every rank keeps its steps.
+
+        It depends on the bag alone, not on what other threads met before."""
         entry = self._cohort.entries[failed.bag]
-        rng = bag_rng(self._rules.seed, epoch, entry.bag_id, failed.turn + tried, "substitute")
         there = self._members[self._groups[failed.bag]] if self._groups else range(len(self._cohort.entries))
-        others = [n for n in there if self._cohort.entries[n].bag_id not in self.skipped]
-        if not others:
+        others = [number for number in there if number not in gone]
+        if not others or len(gone) > _SUBSTITUTES:
             raise StoreError(
-                "this bag cannot be read, nor any that could stand in its place",
-                remedy=f"Run slidelake verify. The first reason was: {self.skipped[entry.bag_id]}",
+                "this bag cannot be read, nor any that stood in its place",
+                remedy=f"Run slidelake verify. The last reason was: {error}",
                 slide=entry.bag_id,
             )
-        return Draw(others[int(rng.integers(len(others)))], failed.turn + tried)
+        rng = bag_rng(self._rules.seed, epoch, entry.bag_id, failed.turn, "substitute")
+        return Draw(others[int(rng.integers(len(others)))], failed.turn + len(gone))
 
     def _make(self, draws: Sequence[Draw], epoch: int, step: int) -> Batch:
         entries = [self._cohort.entries[each.bag] for each in draws]
@@ -306,13 +312,20 @@ class BatchMaker:
         """Features of another bag of the same class, sampled likewise; None where the class has no other."""
         group = self._groups[each.bag] if self._groups is not None else None
         others = [number for number in self._members.get(group, ()) if number != each.bag]
-        if not others:
-            return None
         bag_id = self._cohort.entries[each.bag].bag_id
         rng = bag_rng(self._rules.seed, epoch, bag_id, each.turn, "mate")
-        mate = self._cohort.entries[others[int(rng.integers(len(others)))]]
+        for number in rng.permutation(len(others))[:_SUBSTITUTES].tolist():
+            mate = self._cohort.entries[others[number]]
+            try:
+                return self._features_of(mate, space, epoch, each.turn)
+            except SlidelakeError as error:
+                if not self._skips(error, mate.bag_id):
+                    raise
+        return None
+
+    def _features_of(self, entry: BagEntry, space: str, epoch: int, turn: int) -> NDArray[Any]:
         spaces = next(grid for grid in self._grids if space in grid)
-        pieces = self._pick(mate, spaces, epoch, each.turn)
+        pieces = self._pick(entry, spaces, epoch, turn)
         number = spaces.index(space)
         room = self._rooms.features("packed", [sum(p.count for p in pieces)], *_kind([pieces], number))
         self._fill(pieces, number, room.views[0])

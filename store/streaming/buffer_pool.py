@@ -27,6 +27,8 @@ class BufferPool:
 
     def __init__(self, spare: int = 2) -> None:
         self._free: deque[NDArray[np.uint8]] = deque(maxlen=max(1, spare))
+        # Of what is out: the reference that tells when nobody uses it any more, and the memory.
+        self._out: dict[int, tuple[weakref.ref[Any], NDArray[np.uint8]]] = {}
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """An array of numpy's memory (huge pages where the system has them), its content arbitrary."""
@@ -38,8 +40,13 @@ class BufferPool:
         memory = self._take(size)
         # Of a memoryview: numpy then keeps `lease` as the base of every view, and does not reach past it.
         lease = np.frombuffer(memory.data, np.uint8)
-        weakref.finalize(lease, self._free.append, memory).atexit = False
+        # (weakref.finalize does the same in three times the time, between two steps of a trainer.)
+        reference = weakref.ref(lease, self._back)
+        self._out[id(reference)] = (reference, memory)
         return lease[:size].view(kind).reshape(shape)
+
+    def _back(self, reference: "weakref.ref[Any]") -> None:
+        self._free.append(self._out.pop(id(reference))[1])
 
     def _take(self, size: int) -> NDArray[np.uint8]:
         for _ in range(len(self._free)):

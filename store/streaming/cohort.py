@@ -6,6 +6,7 @@ No bag is opened: 10,000 slides cost two listings and one Parquet file.
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import xxhash
@@ -54,7 +55,9 @@ class Cohort:
             if entry.bag_id not in names:
                 self.left_out[entry.bag_id] = reason
         self.entries = [entry for entry in self.entries if entry.bag_id in names]
+        self.__dict__.pop("digest", None)
 
+    @cached_property
     def digest(self) -> str:
         """Changes with the bags, their order and their commits: what is resumed must find the same."""
         state = xxhash.xxh3_128()

@@ -20,7 +20,7 @@ from slidelake.store.streaming.position import Position
 from slidelake.store.streaming.read_ahead import Pace, ReadAhead
 from slidelake.store.streaming.room import Rooms, numpy_dtype
 from slidelake.store.streaming.sampling import Sampler
-from slidelake.store.streaming.transfer import Transfer, transfer_to
+from slidelake.store.streaming.transfer import Transfer, check_pinning, transfer_to
 
 if TYPE_CHECKING:
     import torch
@@ -50,10 +50,11 @@ class BagLoader:
     `mask`; `"list"`. `bags_per_batch` bags each (1), or as many as fit into `patches_per_batch` rows (of which padding
     counts); a larger bag is alone. Packed batches are filled, and padded ones made of bags of like length, so
     that less than 5 % is wasted where the lengths allow; `waste` says how much. `drop_last` leaves out the last
-    batch if it is not full, and the last round if it does not reach all ranks; else the ranks that would
-    have none repeat batches of the epoch's beginning, so all have equally many steps. `sample` chooses rows,
-    `augment` changes features, `balance` draws bags so that classes, patients, or patients within
-    classes are seen equally often. `dtype` (float16, float32, bfloat16) converts; None gives what is stored.
+    batch if it has fewer than `bags_per_batch`, and the last round if it does not reach all ranks; else the
+    ranks that would have none repeat batches of the epoch's beginning, so all have equally many steps.
+    `sample` chooses rows, `augment` changes features, `balance` draws bags so that classes, patients, or patients
+    within classes are seen equally often. `dtype` (float16, float32, bfloat16) converts; None gives what is
+    stored.
 
     The order, the rows and all chance depend on (`seed`, epoch, bag) alone: not on threads, ranks or the device. Each
     whole iteration is followed by the next epoch; `set_epoch` sets it. `state_dict` in the middle of an epoch and
@@ -129,6 +130,8 @@ class BagLoader:
             )
         self._transfer: Transfer | None = transfer_to(device)
         pinned = self._transfer is not None if pin_memory is None else bool(pin_memory)
+        if pinned:
+            check_pinning()
         remote = self.store.objects.local is None
         self._threads = self._thread_count(read_ahead, remote)
         self._cache: ArrayCache | None = open_cache(
@@ -213,8 +216,10 @@ class BagLoader:
         transfer = self._transfer
 
         def make(number: int) -> Any:
-            batch = self.make(plan.steps[number], plan.epoch, number)
-            return batch if transfer is None else transfer.send(batch)
+            if transfer is None:
+                return self.make(plan.steps[number], plan.epoch, number)
+            with transfer.here():
+                return transfer.send(self.make(plan.steps[number], plan.epoch, number))
 
         ahead: ReadAhead[Any] = ReadAhead(make, numbers, self._threads, self._pace)
         coming = iter(numbers)
@@ -259,7 +264,7 @@ class BagLoader:
     def _identity(self) -> dict[str, Any]:
         rules = self._plan_rules
         return {
-            "bags": self._cohort.digest(),
+            "bags": self._cohort.digest,
             "seed": rules.seed,
             "world_size": rules.world_size,
             "rank": rules.rank,

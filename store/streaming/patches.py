@@ -176,7 +176,7 @@ class PatchLoader:
     def _identity(self) -> dict[str, Any]:
         rules = self._rules
         return {
-            "bags": self._cohort.digest(),
+            "bags": self._cohort.digest,
             "patches": int(self._starts[-1]),
             "seed": rules.seed,
             "world_size": rules.world_size,

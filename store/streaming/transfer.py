@@ -1,5 +1,6 @@
 """Batches to a GPU, copied from page-locked memory on a stream of their own while the GPU computes on another."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from slidelake.store.streaming.batch import Batch
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Transfer", "transfer_to"]
+__all__ = ["Transfer", "check_pinning", "transfer_to"]
 
 
 @dataclass
@@ -29,6 +30,12 @@ class Transfer:
 
     def __getstate__(self) -> dict[str, Any]:
         return {"device": self.device, "_stream": None}
+
+    def here(self) -> AbstractContextManager[Any]:
+        """A context in which page-locked memory is this device's: threads begin on the first device."""
+        import torch
+
+        return torch.cuda.device(self.device)
 
     def send(self, batch: Batch) -> Sent:
         """Begins the copy, and does not wait for it."""
@@ -50,6 +57,14 @@ class Transfer:
             # Its memory belongs to the copying stream: it must not be used again before this one is through.
             tensor.record_stream(stream)
         return sent.batch
+
+
+def check_pinning() -> None:
+    """Raises UsageError where there is no page-locked memory to be had."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UsageError("page-locked memory needs a GPU", remedy="Leave pin_memory= out.")
 
 
 def transfer_to(device: "torch.device | str | None") -> Transfer | None:
@@ -74,4 +89,7 @@ def transfer_to(device: "torch.device | str | None") -> Transfer | None:
         )
     if not torch.cuda.is_available():
         raise UsageError("torch sees no GPU here", remedy="Leave device= out, or install torch for CUDA.")
-    return Transfer(wanted)
+    # A thread that reads ahead has a current device of its own: which one is meant is said here.
+    return Transfer(
+        torch.device("cuda", torch.cuda.current_device() if wanted.index is None else wanted.index)
+    )

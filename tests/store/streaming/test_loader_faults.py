@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import torch
 
 from slidelake.errors import DamagedStoreError, GridMismatchError, StoreError, UnknownSlideError, UsageError
 from slidelake.store import Bag, BagLoader, FeatureStore
-from slidelake.store.streaming import Classification, Labels, RandomRows, TopRows
+from slidelake.store.streaming import Classification, Labels, MixBags, RandomRows, TopRows
 from slidelake.store.streaming.bag_source import BagSource
 from tests.store.streaming.bags import SPACE, add_bag, all_same, bags_in, features_of, make_store
 
@@ -64,10 +65,31 @@ def test_skipping_puts_another_bag_of_the_class_in_its_place(store: FeatureStore
     assert all_same(list(other), batches)
 
 
+@pytest.mark.parametrize("threads", [0, 3])
+def test_mates_that_cannot_be_read_are_skipped_too(store: FeatureStore, threads: int) -> None:
+    table = pd.DataFrame({"slide_id": store.slide_ids(), "y": list("aaaabbbb")})
+    labels = Labels.read(table, Classification("y"), store=store)
+    for slide_id in ("S01", "S02", "S06"):
+        damage(store, slide_id)
+    options: dict[str, Any] = {"labels": labels, "augment": MixBags(0.5), "on_error": "skip"}
+    loader = BagLoader(store, bags_per_batch=2, read_ahead=threads, **options)
+    batches = list(loader)
+    assert set(loader.skipped) == {"S01", "S02", "S06"}
+    assert {bag_id for batch in batches for bag_id in batch.bag_ids} <= {"S00", "S03", "S04", "S05", "S07"}
+    for batch in batches:
+        for number, bag_id in enumerate(batch.bag_ids):
+            slides = batch.features[40 * number : 40 * number + 40, 0].tolist()
+            assert sorted(slides).count(int(bag_id[1:])) == 20
+            assert not set(slides) & {1, 2, 6}
+    assert all_same(list(BagLoader(store, bags_per_batch=2, read_ahead=1, **options)), batches)
+    with pytest.raises(DamagedStoreError, match=r"S0[126]: "):
+        list(BagLoader(store, **{**options, "on_error": "raise"}))
+
+
 def test_nothing_is_left_to_skip_to(store: FeatureStore) -> None:
     for slide_id in store.slide_ids():
         damage(store, slide_id)
-    with pytest.raises(StoreError, match="cannot be read, nor any that could stand in its place"):
+    with pytest.raises(StoreError, match="cannot be read, nor any that stood in its place"):
         list(BagLoader(store, on_error="skip"))
 
 

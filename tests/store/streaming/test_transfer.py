@@ -22,6 +22,8 @@ def test_the_cpu_needs_no_transfer(store: FeatureStore) -> None:
     if not torch.cuda.is_available():
         with pytest.raises(UsageError, match="sees no GPU"):
             BagLoader(store, device="cuda")
+        with pytest.raises(UsageError, match="page-locked memory needs a GPU"):
+            BagLoader(store, pin_memory=True)
 
 
 def work(batch: Batch) -> torch.Tensor:
