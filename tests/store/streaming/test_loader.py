@@ -1,7 +1,6 @@
 """BagLoader: what is in a batch, and that seed, epoch and bag alone decide it."""
 
 import json
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from slidelake.errors import StoreError, UnknownSlideError, UnknownSpaceError, UsageError
+from slidelake.errors import UnknownSpaceError, UsageError
 from slidelake.store import BagLoader, FeatureStore
 from slidelake.store.streaming import (
     Classification,
@@ -353,52 +352,3 @@ def test_dtypes(store: FeatureStore, tmp_path: Path) -> None:
     batch = next(iter(BagLoader(mixed, bags_per_batch=2, shuffle=False)))
     assert batch.features.dtype == torch.float32
     np.testing.assert_array_equal(batch.features[:5].numpy(), features_of(0, 5))
-
-
-def test_what_is_asked_wrongly(store: FeatureStore) -> None:
-    for wrong, kind, message in [
-        ({"slides": ["S99"]}, UnknownSlideError, "no such slide"),
-        ({"slides": ["S01", "S01"]}, UsageError, "S01 more than once"),
-        ({"slides": "S01"}, UsageError, "list of slide ids"),
-        ({"space": "nothing"}, UnknownSpaceError, "no space nothing"),
-        ({"space": []}, UsageError, "no space was named"),
-        ({"unit": "case"}, UsageError, "cannot be a 'case'"),
-        ({"layout": "ragged"}, UsageError, "layout is 'ragged'"),
-        ({"on_error": "ignore"}, UsageError, "on_error is 'ignore'"),
-        ({"balance": "site"}, UsageError, "balance is 'site'"),
-        ({"read_ahead": -1}, UsageError, "read_ahead is -1"),
-        ({"device": "nowhere"}, UsageError, "is no device"),
-        ({"device": "meta"}, UsageError, "meta device"),
-    ]:
-        with pytest.raises(kind, match=message):
-            BagLoader(store, **wrong)
-
-
-def test_a_sampler_that_chooses_strangers_is_refused(store: FeatureStore) -> None:
-    class Wrong:
-        needs: frozenset[str] = frozenset()
-
-        def __init__(self, rows: list[int]) -> None:
-            self.rows = rows
-
-        def choose(self, candidates: Any, rng: Any) -> Any:
-            return np.array(self.rows, np.int64)
-
-    for rows in ([0, 30], [3, 2], [4, 4]):
-        with pytest.raises(UsageError, match="not candidates"):
-            next(iter(BagLoader(store, slides=["S00"], sample=Wrong(rows))))
-
-
-def test_it_pickles(store: FeatureStore, labels: Labels) -> None:
-    loader = BagLoader(store, labels=labels, bags_per_batch=3, sample=RandomRows(9))
-    next(iter(loader))
-    copy = pickle.loads(pickle.dumps(loader))
-    loader.set_epoch(1)
-    copy.set_epoch(1)
-    assert all_same(list(copy), list(loader))
-
-
-def test_an_empty_store_has_no_space(tmp_path: Path) -> None:
-    empty = FeatureStore.open(tmp_path / "store", create=True)
-    with pytest.raises((UnknownSpaceError, StoreError)):
-        BagLoader(empty)
