@@ -11,6 +11,7 @@ NAMES = (
     "row_subset",
     "write",
     "compression",
+    "s3",
 )
 RESULTS = Path(__file__).resolve().parent / "results"
 
