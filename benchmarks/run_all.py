@@ -13,6 +13,7 @@ NAMES = (
     "compression",
     "catalog",
     "stream",
+    "s3",
 )
 RESULTS = Path(__file__).resolve().parent / "results"
 

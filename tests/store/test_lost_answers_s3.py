@@ -24,7 +24,7 @@ def objects(s3_bucket: Bucket, s3_clients: None, monkeypatch: pytest.MonkeyPatch
     return Objects(f"{s3_bucket.url}/lake")
 
 
-@pytest.mark.parametrize("times", [1, ALWAYS])
+@pytest.mark.parametrize("times", [1, pytest.param(ALWAYS, marks=pytest.mark.long)])
 @pytest.mark.parametrize("how", HOW)
 def test_ones_own_success(objects: Objects, s3_bucket: Bucket, how: Failure, times: int) -> None:
     s3_bucket.fail(how, key="k/1", times=times, hang=0.2)

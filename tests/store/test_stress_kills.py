@@ -36,8 +36,9 @@ def test_fifty_rounds() -> None:
     assert len(stages) > 6
 
 
+@pytest.mark.long
 def test_without_hard_links() -> None:
-    report = _stress("--rounds", "12", "--no-sync", "--no-links")
+    report = _stress("--rounds", "50", "--no-sync", "--no-links")
     assert "after link" not in str(report["kills_by_stage"])
 
 
