@@ -128,7 +128,8 @@ def test_hostile_ids_never_reach_a_path(name: str, tmp_path_factory: pytest.Temp
         store.close_epoch(name)
     with pytest.raises(UsageError):
         store.bag_writer(name, "256px-0.5mpp", "x.00000000", dim=2)
-    assert store.commit("S1", "grid", name) is None
+    with pytest.raises(UsageError):
+        store.commit("S1", "grid", name)
     with pytest.raises(UsageError):
         store.put_run(name, {})
     with pytest.raises(UsageError):

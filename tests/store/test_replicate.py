@@ -18,9 +18,9 @@ from slidelake.errors import (
 from slidelake.store import FeatureStore, replicate, verify
 from slidelake.store.testing import ENCODER_ID, GRID_ID, add_slide
 from tests.store.copies import cohort, in_both, same, store, truth, url, writes
-from tests.store.s3_server import Bucket, s3_bucket, s3_server
+from tests.store.s3_server import Bucket
 
-__all__ = ["cohort", "s3_bucket", "s3_server", "store", "url", "writes"]
+__all__ = ["cohort", "store", "url", "writes"]
 
 SPACE = f"{GRID_ID}/{ENCODER_ID}"
 OTHER = f"{GRID_ID}/other.00000000"

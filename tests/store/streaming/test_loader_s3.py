@@ -5,10 +5,8 @@ from pathlib import Path
 
 from slidelake.store import BagLoader, Batch
 from slidelake.store.streaming import RandomRows
-from tests.store.s3_server import Bucket, s3_bucket, s3_clients, s3_server
+from tests.store.s3_server import Bucket
 from tests.store.streaming.bags import all_same, make_store
-
-__all__ = ["s3_bucket", "s3_clients", "s3_server"]
 
 LENGTHS = [300, 20, 0, 600]
 
