@@ -30,8 +30,8 @@ _VARIABLE = "SLIDELAKE_KEY"
 class DenyList:
     """The deny-list of one store. Ids that differ only in case are one slide; all else is taken as it is.
 
-    Every method that looks raises StoreError where the list was made with a key that is not at hand: what is
-    denied could not be told then, and nothing may come in.
+    Every method that looks or adds raises StoreError where the list was made with a key that is not at hand: what
+    is denied could not be told then, and nothing may come in.
     """
 
     def __init__(self, objects: Objects, info: StoreInfo) -> None:
@@ -50,7 +50,8 @@ class DenyList:
     ) -> None:
         """Denies each that is given. `because` are hashes (`hash_of`) of the slide or patient they belong to,
         with which they are allowed again. What is denied already stays as it is."""
-        key = self._keys()[0]
+        # With a second key that is never given together with the first nobody could look any more.
+        key = self._checked_keys()[0]
         self._objects.put_if_absent(_mark_key(key), json.dumps({"token": secrets.token_hex(8)}).encode())
         because = sorted(because)
         for kind, value in _given(slide_id, patient_id, uri, checksum):
