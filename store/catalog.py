@@ -45,10 +45,19 @@ def read_catalog(store: "FeatureStore", *, now_ns: int | None = None) -> "pd.Dat
     now = kept.stamped(stamps).take(sorted([*changes.same, *stand.values()])).joined(KeptCatalog.of(fresh))
     now.prefixes = changes.prefixes
     if not now.table.equals(kept.table) or now.prefixes != kept.prefixes:
-        # A slide may have been deleted since the rows were read.
-        gone = store.denied.among("slide", now.places)
-        now.without(gone).keep(objects)
+        _keep(store, now)
     return _with_metadata(_frame(now), store.metadata.read())
+
+
+def _keep(store: "FeatureStore", catalog: KeptCatalog) -> None:
+    """Keeps the rows of all that is not denied: a slide may be deleted while its row is made or written."""
+    gone = store.denied.among("slide", catalog.places)
+    while True:
+        catalog = catalog.without(gone)
+        catalog.keep(store.objects)
+        gone = store.denied.among("slide", catalog.places)
+        if not gone:
+            return
 
 
 def make_catalog(
