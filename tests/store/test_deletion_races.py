@@ -228,21 +228,24 @@ def test_a_catalog_that_is_kept_after_the_deletion(store: FeatureStore) -> None:
     assert verify_deleted(store).ok
 
 
-def test_a_copy_of_a_slide_that_came_back(store: FeatureStore, tmp_path: Path) -> None:
-    """After the grace nothing is left of an epoch, so the next one has its number; a copy may still have its mark."""
+@pytest.mark.parametrize("knows", [True, False])
+def test_a_copy_of_a_slide_that_came_back(store: FeatureStore, tmp_path: Path, knows: bool) -> None:
+    """After the grace nothing is left of an epoch; a copy may still have its mark, or all of it."""
     copy = tmp_path / "copy"
     replicate(store, copy)
     store.delete_slide("S0")
-    replicate(store, copy)
+    if knows:
+        replicate(store, copy)
     collect_garbage(store, now=datetime.now(UTC) + LATER)
     assert not [key for key in store.objects.list("commits") if "closed" in key]
     store.denied.allow(slide_id="S0")
-    add_slide(store, "S0", rows=20, patient_id="P0")
-    assert store.slide_ids() == ["S0", "S1", "S2"]
+    features = add_slide(store, "S0", rows=20, seed=7, patient_id="P0")
+    assert store.state("S0").epoch == 2
     assert replicate(store, copy).ok
     there = FeatureStore.open(copy)
     assert there.slide_ids() == ["S0", "S1", "S2"]
     assert list(there.catalog()["slide_id"]) == ["S0", "S1", "S2"]
+    np.testing.assert_array_equal(there.bag("S0").features, features)
     assert not replicate(store, copy).changed
 
 
