@@ -122,7 +122,7 @@ def slides_of_patient(store: "FeatureStore", patient_id: str) -> list[str]:
     for parsed in filter(None, map(CommitKey.parse, keys)):
         if parsed.slide_id not in found and not states[parsed.slide_id].keys:
             commit = _commit(store.objects, parsed)
-            if commit is not None and commit.provenance.get("patient_id") == patient_id:
+            if commit is not None and str(commit.provenance.get("patient_id") or "") == patient_id:
                 found.add(parsed.slide_id)
     return sorted(found)
 

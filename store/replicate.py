@@ -289,7 +289,9 @@ def _snapshot(store: FeatureStore, copy: FeatureStore, name: str, there: set[str
     snapshot = store.snapshots.read(name)
     pinned = [key for state in snapshot.states.values() for key in state.keys.values()]
     if SlideCopier(store.objects, copy.objects).missing(key for key in pinned if key.key not in there):
-        log.warning("a snapshot travels the next time, when all that it pins is there", extra={"snapshot": name})
+        log.warning(
+            "a snapshot travels the next time, when all that it pins is there", extra={"snapshot": name}
+        )
         return False
     data = store.objects.read(snapshot.key)
     keys = copy.objects.list(f"{SNAPSHOTS}/{name}")

@@ -299,7 +299,6 @@ class Snapshots:
             remedy="Run the same command again.",
         )
 
-
     def _superseded(self, key: str, latest: Snapshot | None) -> bool:
         """Whether an object of a snapshot counts no more. What another writer puts meanwhile is of a later
         generation, and is left alone."""

@@ -178,7 +178,10 @@ def test_a_report_and_an_entry_that_are_written_meanwhile(store: FeatureStore) -
     other = FeatureStore.open(store.url)
     asked = {"slide_id": "S0", "uri": "/archive/S0.svs"}
     came = before(
-        store.objects, "put_if_absent", lambda key, data: key == "runs/r1.json", lambda: other.delete_slide("S0")
+        store.objects,
+        "put_if_absent",
+        lambda key, data: key == "runs/r1.json",
+        lambda: other.delete_slide("S0"),
     )
     store.put_run("r1", {"outcomes": [{**asked, "state": "made"}]})
     assert came
@@ -186,7 +189,10 @@ def test_a_report_and_an_entry_that_are_written_meanwhile(store: FeatureStore) -
     assert [run["run_id"] for run in store.runs()] == ["r1"]
     asked = {"slide_id": "S1", "uri": "/archive/S1.svs"}
     came = before(
-        store.objects, "replace", lambda key, data: key.startswith("quarantine"), lambda: other.delete_slide("S1")
+        store.objects,
+        "replace",
+        lambda key, data: key.startswith("quarantine"),
+        lambda: other.delete_slide("S1"),
     )
     store.quarantine.put("a" * 32, {**asked, "reason": "x"})
     assert came
@@ -198,7 +204,10 @@ def test_two_deletions_write_one_report(store: FeatureStore) -> None:
     store.put_run("r1", {"outcomes": outcomes})
     other = FeatureStore.open(store.url)
     came = before(
-        store.objects, "put_if_absent", lambda key, data: key == "runs/r1~2.json", lambda: other.delete_slide("S1")
+        store.objects,
+        "put_if_absent",
+        lambda key, data: key == "runs/r1~2.json",
+        lambda: other.delete_slide("S1"),
     )
     store.delete_slide("S0")
     assert came
@@ -221,7 +230,10 @@ def test_a_slide_that_is_allowed_before_it_was_closed_is_in_the_catalog(
 def test_a_catalog_that_is_kept_after_the_deletion(store: FeatureStore) -> None:
     other = FeatureStore.open(store.url)
     came = before(
-        store.objects, "replace", lambda key, data: key.startswith("catalog"), lambda: other.delete_slide("S0")
+        store.objects,
+        "replace",
+        lambda key, data: key.startswith("catalog"),
+        lambda: other.delete_slide("S0"),
     )
     store.catalog()
     assert came
@@ -281,7 +293,10 @@ def test_a_report_that_is_written_anew_while_a_copy_is(store: FeatureStore, tmp_
 def test_a_copys_reports_hold_no_more_than_the_stores(store: FeatureStore, tmp_path: Path) -> None:
     store.put_run(
         "r1",
-        {"asked": {"filter": "patient P0"}, "outcomes": [{"slide_id": "S0", "uri": "/a/x.svs", "state": "made"}]},
+        {
+            "asked": {"filter": "patient P0"},
+            "outcomes": [{"slide_id": "S0", "uri": "/a/x.svs", "state": "made"}],
+        },
     )
     copy = tmp_path / "copy"
     replicate(store, copy)
