@@ -1,5 +1,6 @@
 """Deletion beside everything else: one step of one call is held up, and another call comes in between."""
 
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -259,6 +260,20 @@ def test_a_copy_of_a_slide_that_came_back(store: FeatureStore, tmp_path: Path, k
     assert list(there.catalog()["slide_id"]) == ["S0", "S1", "S2"]
     np.testing.assert_array_equal(there.bag("S0").features, features)
     assert not replicate(store, copy).changed
+
+
+def test_a_copy_that_goes_on_while_gc_looks(store: FeatureStore, tmp_path: Path) -> None:
+    """What an interrupted copy left is old enough to be collected, and is committed when the copy goes on."""
+    replicate(store, tmp_path / "copy")
+    there = FeatureStore.open(tmp_path / "copy")
+    add_slide(store, "S4", rows=20)
+    shutil.copytree(tmp_path / "store/slides/S4", tmp_path / "copy/slides/S4")
+    assert set(collect_garbage(there).waiting) == {"attempts"}
+    came = before(there.snapshots, "pinned", lambda: True, lambda: replicate(store, tmp_path / "copy"))
+    collect_garbage(there, now=datetime.now(UTC) + LATER)
+    assert came
+    assert there.slide_ids() == ["S0", "S1", "S2", "S4"]
+    assert verify(there, deep=True).ok
 
 
 def test_a_snapshot_that_is_made_while_a_copy_is(store: FeatureStore, tmp_path: Path) -> None:
