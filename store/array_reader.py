@@ -139,7 +139,7 @@ def _parsed(text: bytes | Exception, path: str, slide: str) -> dict[str, Any]:
         ) from text
     try:
         metadata = json.loads(text)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise damaged(path, f"does not parse ({exc})", slide) from exc
     if not isinstance(metadata, dict):
         raise damaged(path, "is not a JSON object", slide)

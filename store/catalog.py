@@ -4,6 +4,7 @@ A refresh lists only what may have changed (listing.py), and reads only the comm
 changed. Without changes it reads one Parquet file (kept_catalog.py) and writes nothing.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from slidelake.store.feature_store import FeatureStore
 
 __all__ = ["make_catalog", "read_catalog"]
+
+log = logging.getLogger(__name__)
 
 
 def read_catalog(store: "FeatureStore", *, now_ns: int | None = None) -> "pd.DataFrame":
@@ -45,10 +48,19 @@ def read_catalog(store: "FeatureStore", *, now_ns: int | None = None) -> "pd.Dat
     now = kept.stamped(stamps).take(sorted([*changes.same, *stand.values()])).joined(KeptCatalog.of(fresh))
     now.prefixes = changes.prefixes
     if not now.table.equals(kept.table) or now.prefixes != kept.prefixes:
-        # A slide may have been deleted since the rows were read.
-        gone = store.denied.among("slide", now.places)
-        now.without(gone).keep(objects)
+        _keep(store, now)
     return _with_metadata(_frame(now), store.metadata.read())
+
+
+def _keep(store: "FeatureStore", catalog: KeptCatalog) -> None:
+    """Keeps the rows of all that is not denied: a slide may be deleted while its row is made or written."""
+    gone = store.denied.among("slide", catalog.places)
+    while True:
+        catalog = catalog.without(gone)
+        catalog.keep(store.objects)
+        gone = store.denied.among("slide", catalog.places)
+        if not gone:
+            return
 
 
 def make_catalog(
@@ -89,8 +101,22 @@ def _rows(objects: Objects, states: Iterable[SlideState]) -> list[dict[str, Any]
     with ThreadPoolExecutor(readers(objects)) as pool:
         return [
             {**row, "digest": digest_of(state), **UNSETTLED._asdict()}
-            for state, row in pool.map(lambda state: (state, _row(objects, state)), states)
+            for state, row in pool.map(lambda state: (state, _row_or_less(objects, state)), states)
         ]
+
+
+def _row_or_less(objects: Objects, state: SlideState) -> dict[str, Any]:
+    """A slide's row; one damaged commit must not cost the others theirs."""
+    try:
+        return _row(objects, state)
+    except (LookupError, TypeError, ValueError, AttributeError) as exc:
+        log.warning(
+            "a commit does not say what its kind says: run slidelake verify",
+            extra={"slide_id": state.slide_id, "error": f"{type(exc).__name__}: {exc}"},
+        )
+        nothing: dict[str, Any] = dict.fromkeys(COLUMNS)
+        named = {"slide_id": state.slide_id, "patient_id": state.slide_id}
+        return {**nothing, **named, "spaces": [], "space_patches": [], "n_patches": 0}
 
 
 def _row(objects: Objects, state: SlideState) -> dict[str, Any]:
@@ -124,15 +150,21 @@ def _row(objects: Objects, state: SlideState) -> dict[str, Any]:
     width, height = first(_size) or (None, None)
     return {
         "slide_id": state.slide_id,
-        "patient_id": first(lambda commit: commit.provenance.get("patient_id") or None) or state.slide_id,
-        "uri": first(lambda commit: commit.provenance.get("source_uri")),
-        "mpp": first(lambda commit: commit.provenance.get("mpp_x")),
+        "patient_id": first(lambda commit: _text(commit, "patient_id")) or state.slide_id,
+        "uri": first(lambda commit: _text(commit, "source_uri")),
+        "mpp": None if (mpp := first(lambda commit: commit.provenance.get("mpp_x"))) is None else float(mpp),
         "width": width,
         "height": height,
         "spaces": sorted(patches),
         "space_patches": [patches[space] for space in sorted(patches)],
         "n_patches": max([*patches.values(), *bare], default=0),
     }
+
+
+def _text(commit: Commit, name: str) -> str | None:
+    """A word of the provenance; who writes through Python may have given a number."""
+    said = commit.provenance.get(name)
+    return None if said in (None, "") else str(said)
 
 
 def _size(commit: Commit) -> tuple[int, int] | None:

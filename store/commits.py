@@ -79,7 +79,7 @@ def parse_commit(key: CommitKey, data: bytes) -> Commit | None:
             and all({"shape", "dtype", "checksum"} <= each.keys() for each in body["arrays"].values())
             and (key.subject.kind == "overview" or isinstance(body["grid_checksum"], str))
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return Commit(key.key, body, key.subject, key.slide_id, key.epoch, key.generation) if good else None
 

@@ -1,6 +1,7 @@
 """Copies one slide's commits to a copy of the store: arrays first, checked and durable, then the commit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Event
 
@@ -56,8 +57,16 @@ class SlideCopier:
             if not self.copy.exists(commit.key):
                 self._commit(commit, commits, travelled)
         for mark in closed:
-            self.copy.put_if_absent(mark, self.source.read(mark))
+            with suppress(FileNotFoundError):  # gc took it meanwhile
+                self.copy.put_if_absent(mark, self.source.read(mark))
         return travelled
+
+    def missing(self, keys: Iterable[CommitKey]) -> bool:
+        """Whether the source has commits of `keys`, or what stands for a void one, that the copy does not hold."""
+        return any(
+            (commit := _read(self.source, key)) is not None and not self.copy.exists(commit.key)
+            for key in keys
+        )
 
     def _there(self, key: CommitKey, subject: Subject) -> dict[Subject, Commit]:
         listed = map(CommitKey.parse, self.copy.list(commit_folder(key.slide_id)))

@@ -10,7 +10,6 @@ slide's id.
 
 import json
 import logging
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from slidelake.store.layout import COMMITS, CommitKey, closed_epoch, closed_key,
 from slidelake.store.leftovers import leftovers
 from slidelake.store.objects import Objects
 from slidelake.store.redact import Redactor, words_of
+from slidelake.store.reports import redact_reports
 
 if TYPE_CHECKING:
     from slidelake.store.feature_store import FeatureStore
@@ -71,23 +71,28 @@ def delete_slides(
 ) -> Deletion:
     """Deletes slides, and denies `patient_id` with them where they are all of a patient's.
 
-    Raises UsageError for an id that cannot be one. What was deleted before and is denied still is swept with it.
+    Slides of the patient that came in meanwhile go too. Raises UsageError for an id that cannot be one, StoreError
+    where the deny-list was made with another key. What was deleted before and is denied still is swept with it.
     """
     now = now or datetime.now(UTC)
     denied = store.denied
-    traces = [_trace(store, require_slug(slide_id, "slide_id")) for slide_id in slide_ids]
+    ids = {each.casefold(): each for each in (require_slug(each, "slide_id") for each in slide_ids)}
     patient = [denied.hash_of("patient", patient_id)] if patient_id else []
     if patient_id:
         denied.add(patient_id=patient_id, because=patient, now=now)
+        # Looked for once more: what a writer commits from here on it finds denied itself.
+        ids = {each.casefold(): each for each in slides_of_patient(store, patient_id)} | ids
     words = words_of(patient_id=patient_id)
-    for trace in traces:
-        because = [denied.hash_of("slide", trace.slide_id), *patient]
-        denied.add(slide_id=trace.slide_id, because=because, now=now)
-        for uri in sorted(trace.uris):
-            denied.add(uri=uri, because=because, now=now)
-        for checksum in sorted(trace.checksums):
-            denied.add(checksum=checksum, because=because, now=now)
-        words |= words_of(slide_id=trace.slide_id)
+    traces = []
+    for slide_id in ids.values():
+        spelled = store.state(slide_id).slide_id
+        because = [denied.hash_of("slide", spelled), *patient]
+        denied.add(slide_id=spelled, because=because, now=now)
+        # Looked at when it is denied: a commit of which nothing is known here is its writer's to take back.
+        trace = _trace(store, spelled)
+        _deny_sources(store, trace, because, now)
+        traces.append(trace)
+        words |= words_of(slide_id=spelled)
         for uri in trace.uris:
             words |= words_of(uri=uri)
     for trace in traces:
@@ -117,7 +122,7 @@ def slides_of_patient(store: "FeatureStore", patient_id: str) -> list[str]:
     for parsed in filter(None, map(CommitKey.parse, keys)):
         if parsed.slide_id not in found and not states[parsed.slide_id].keys:
             commit = _commit(store.objects, parsed)
-            if commit is not None and commit.provenance.get("patient_id") == patient_id:
+            if commit is not None and str(commit.provenance.get("patient_id") or "") == patient_id:
                 found.add(parsed.slide_id)
     return sorted(found)
 
@@ -129,7 +134,7 @@ def sweep(store: "FeatureStore", words: Iterable[str] = (), *, now: datetime | N
     """
     redactor = Redactor(store.denied, words)
     counts = {
-        "runs": _runs(store, redactor),
+        "runs": redact_reports(store.objects, redactor),
         "quarantine": _quarantine(store, redactor),
     }
     counts["snapshots"] = _snapshots(store)
@@ -138,8 +143,11 @@ def sweep(store: "FeatureStore", words: Iterable[str] = (), *, now: datetime | N
     states = store.states() if gone else {}
     for slide_id in gone:
         if slide_id in states and states[slide_id].keys:
-            _close(store, slide_id, now or datetime.now(UTC))  # a deletion was cut off before it came to that
-    counts["arrays"] = sum(_arrays(store.objects, slide_id) for slide_id in gone)
+            # A deletion was cut off before it came to that.
+            now = now or datetime.now(UTC)
+            _deny_sources(store, _trace(store, slide_id), (), now)
+            _close(store, slide_id, now)
+    counts["arrays"] = sum(_arrays(store, slide_id) for slide_id in gone)
     counts["commits"] = sum(_commits(store.objects, slide_id) for slide_id in gone)
     for key in leftovers(store.objects, _ASIDE_AFTER):
         store.objects.delete(key)
@@ -207,7 +215,7 @@ def _close(store: "FeatureStore", slide_id: str, now: datetime) -> None:
     while True:
         keys = store.objects.list(commit_folder(slide_id))
         state = states_of(keys).get(slide_id)
-        epoch = state.epoch if state else 1
+        epoch = state.epoch if state else store.denied.closed(slide_id) + 1
         if state is None or not state.keys:
             last = _json(store.objects, closed_key(slide_id, epoch - 1)) if epoch > 1 else None
             if last is not None and last.get("denial") == denial:
@@ -217,49 +225,47 @@ def _close(store: "FeatureStore", slide_id: str, now: datetime) -> None:
             return
 
 
-def _arrays(objects: Objects, slide_id: str) -> int:
-    count = len(objects.list(f"slides/{slide_id}"))
-    objects.delete_tree(f"slides/{slide_id}")
+def _deny_sources(store: "FeatureStore", trace: _Trace, because: Iterable[str], now: datetime) -> None:
+    """Denies what a slide was made from; by default because of whatever the slide itself is denied for."""
+    because = list(because) or (store.denied.entry(slide_id=trace.slide_id) or {}).get("because", ())
+    because = because or [store.denied.hash_of("slide", trace.slide_id)]
+    for uri in sorted(trace.uris):
+        store.denied.add(uri=uri, because=because, now=now)
+    for checksum in sorted(trace.checksums):
+        store.denied.add(checksum=checksum, because=because, now=now)
+
+
+def _arrays(store: "FeatureStore", slide_id: str) -> int:
+    if not store.denied.find(slide_id=slide_id):
+        return 0  # allowed since: what lies there may be new
+    count = len(store.objects.list(f"slides/{slide_id}"))
+    if count or slide_id in store.objects.folders("slides"):
+        store.objects.delete_tree(f"slides/{slide_id}")
     return count
 
 
 def _snapshots(store: "FeatureStore") -> int:
-    names = store.snapshots.names()
-    pinned = {slide_id for name in names for slide_id in store.snapshots.read(name).slides}
-    # Also where no snapshot names them: an older generation, which a deletion that was cut off left, does.
-    return store.snapshots.forget(store.denied.among("slide", pinned)) if names else 0
+    pinned = {slide_id for name in store.snapshots.names() for slide_id in store.snapshots.read(name).slides}
+    # Also where no snapshot names them: an older generation, which a deletion that was cut off left, does, and the
+    # table of a snapshot that was never put.
+    return store.snapshots.forget(store.denied.among("slide", pinned))
 
 
 def _commits(objects: Objects, slide_id: str) -> int:
+    """Removes what is dead; an epoch that is open was begun when the slide had been allowed again."""
     folder = commit_folder(slide_id)
-    keys = [key for key in objects.list(folder) if closed_epoch(key.rpartition("/")[2]) is None]
+    there = objects.list(folder)
+    closed = max((closed_epoch(key.rpartition("/")[2]) or 0 for key in there), default=0)
+    keys = [
+        key
+        for key in there
+        if closed_epoch(key.rpartition("/")[2]) is None
+        and ((parsed := CommitKey.parse(key)) is None or parsed.epoch <= closed)
+    ]
     for key in keys:
         objects.delete(key)
     objects.prune(folder)
     return len(keys)
-
-
-def _runs(store: "FeatureStore", redactor: Redactor) -> int:
-    """Run reports that name what is deleted, written anew under the next key without the names."""
-    count = 0
-    for key in store.objects.list("runs"):
-        report = _json(store.objects, key)
-        if report is None:
-            continue
-        clean = redactor.report(report)
-        if clean == report:
-            continue
-        data = json.dumps(clean, indent=1, allow_nan=False).encode()
-        stem, mark, number = key.removesuffix(".json").rpartition("~")
-        stem = stem if mark and re.fullmatch(r"[0-9]+", number) else key.removesuffix(".json")
-        turn = int(number) + 1 if stem != key.removesuffix(".json") else 2
-        while not store.objects.put_if_absent(f"{stem}~{turn}.json", data):
-            if _json(store.objects, f"{stem}~{turn}.json") == clean:
-                break  # a deletion that was cut off here wrote it
-            turn += 1
-        store.objects.delete(key)
-        count += 1
-    return count
 
 
 def _quarantine(store: "FeatureStore", redactor: Redactor) -> int:

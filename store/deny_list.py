@@ -24,14 +24,16 @@ FORMAT = 1
 _FOLDER = "denied"
 # Which keys the entries were made with, by a hash: with another key they would all be overlooked.
 _KEYS = f"{_FOLDER}/keys"
+# Which epochs of a slide were closed, once gc took their marks: no epoch ever begins twice.
+_EPOCHS = f"{_FOLDER}/epochs"
 _VARIABLE = "SLIDELAKE_KEY"
 
 
 class DenyList:
     """The deny-list of one store. Ids that differ only in case are one slide; all else is taken as it is.
 
-    Every method that looks raises StoreError where the list was made with a key that is not at hand: what is
-    denied could not be told then, and nothing may come in.
+    Every method that looks or adds raises StoreError where the list was made with a key that is not at hand: what
+    is denied could not be told then, and nothing may come in.
     """
 
     def __init__(self, objects: Objects, info: StoreInfo) -> None:
@@ -50,7 +52,8 @@ class DenyList:
     ) -> None:
         """Denies each that is given. `because` are hashes (`hash_of`) of the slide or patient they belong to,
         with which they are allowed again. What is denied already stays as it is."""
-        key = self._keys()[0]
+        # With a second key that is never given together with the first nobody could look any more.
+        key = self._checked_keys()[0]
         self._objects.put_if_absent(_mark_key(key), json.dumps({"token": secrets.token_hex(8)}).encode())
         because = sorted(because)
         for kind, value in _given(slide_id, patient_id, uri, checksum):
@@ -134,6 +137,22 @@ class DenyList:
                 self._objects.delete(place)
                 gone += 1
         return gone
+
+    def keep_closed(self, slide_id: str, epoch: int) -> None:
+        """Remembers that an epoch of a slide was closed, also when the slide is allowed again."""
+        body = json.dumps({"format": FORMAT, "token": secrets.token_hex(8)}).encode()
+        folder = f"{_EPOCHS}/{self.hash_of('slide', slide_id)}"
+        self._objects.put_if_absent(f"{folder}/{epoch:04d}.json", body)
+
+    def closed(self, slide_id: str) -> int:
+        """The last epoch of a slide whose mark gc took; 0 where there is none."""
+        plain = _plain("slide", slide_id)
+        kept = [
+            each
+            for key in self._checked_keys()
+            for each in self._objects.list(f"{_EPOCHS}/{_hash(key, 'slide', plain)}")
+        ]
+        return max((int(each.rpartition("/")[2].removesuffix(".json")) for each in kept), default=0)
 
     def count(self) -> int:
         """How many entries there are."""

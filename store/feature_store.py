@@ -24,6 +24,7 @@ from slidelake.store.metadata import Metadata
 from slidelake.store.objects import Objects
 from slidelake.store.quarantine import Quarantine
 from slidelake.store.redact import Redactor
+from slidelake.store.reports import put_report
 from slidelake.store.snapshots import Snapshots
 from slidelake.store.store_reader import StoreReader
 
@@ -289,11 +290,7 @@ class FeatureStore(StoreReader):
 
     def put_run(self, run_id: str, report: Mapping[str, Any]) -> None:
         """Keeps what a run was asked and did; raises AlreadyCommittedError for a run_id that is there."""
-        key = f"runs/{require_slug(run_id, 'run_id')}.json"
-        # A run that was at work when one of its slides was deleted must not write the names down again.
-        report = Redactor(self.denied).report({**report, "run_id": run_id})
-        data = json.dumps(report, indent=1, allow_nan=False).encode()
-        if not self.objects.put_if_absent(key, data):
+        if not put_report(self.objects, require_slug(run_id, "run_id"), report, Redactor(self.denied)):
             raise AlreadyCommittedError(
                 f"the run {run_id} has a report already", remedy="Give each run an id of its own."
             )
@@ -311,6 +308,8 @@ class FeatureStore(StoreReader):
         state = read_state(self.objects, slide_id)
         if not state.keys:
             self._names.claim(slide_id)
+            # Deleted, its marks collected, and allowed again: an epoch that was closed does not begin once more.
+            state = SlideState(slide_id, max(state.epoch, self.denied.closed(slide_id) + 1))
         return state
 
 

@@ -23,7 +23,7 @@ from slidelake.errors import UsageError
 from slidelake.store.attempts import GC_GRACE
 from slidelake.store.commits import Commit, parse_commit
 from slidelake.store.deletion import closed_marks, closing_time, slides_anywhere, sweep
-from slidelake.store.layout import COMMITS, CommitKey, closed_key, states_of
+from slidelake.store.layout import COMMITS, CommitKey, closed_epoch, closed_key, commit_folder, states_of
 from slidelake.store.leftovers import leftovers
 from slidelake.store.objects import Objects
 
@@ -96,6 +96,9 @@ def collect_garbage(
     waiting: list[_Dead] = []
     for dead in _dead(store, now, grace):
         ripe = not dead.marks or any(_hashed(store, mark) in known for mark in dead.marks)
+        if ripe and dead.kind == "deleted" and not dry_run:
+            _, slide_id, mark = dead.file.rsplit("/", 2)
+            store.denied.keep_closed(slide_id, closed_epoch(mark) or 0)
         count, size = _remove(store.objects, dead, dry_run=dry_run or not ripe)
         if ripe:
             report.removed[dead.kind] = report.removed.get(dead.kind, 0) + count
@@ -142,7 +145,12 @@ def _dead(store: "FeatureStore", now: datetime, grace: timedelta) -> Iterator[_D
         # The arrays are listed by a mark of their own: a removal that was cut off goes on without its commit.
         marks = (f"commit:{key.key}", f"data:{commit.attempt}")
         yield _Dead(kind, marks, commit=key.key, tree=_own_tree(key, commit))
+    listed = set(keys)
     for attempt in sorted(attempts - named):
+        # An attempt in a copy of the store is as old as at its source, and may be committed any time: whatever was
+        # committed of its slide since the listing waits for the next look.
+        if not listed.issuperset(objects.list(commit_folder(attempt.split("/")[1]))):
+            continue
         yield _Dead("attempts", (f"attempt:{attempt}", f"data:{attempt}"), tree=attempt)
     for slide_id in sorted(store.denied.among("slide", slides_anywhere(store))):
         for mark, when in closed_marks(objects, slide_id).items():

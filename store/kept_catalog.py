@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slidelake.errors import StoreFullError, StoreNotWritableError
+from slidelake.store.layout import commit_folder
 from slidelake.store.objects import Objects
 
 if TYPE_CHECKING:
@@ -105,8 +106,13 @@ class KeptCatalog:
         return KeptCatalog(self.table.take(pa.array(rows, pa.int64())), self.prefixes)
 
     def without(self, slide_ids: Collection[str]) -> "KeptCatalog":
-        """All rows but those of some slides."""
-        return self.take([row for name, row in self.places.items() if name not in slide_ids])
+        """All rows but those of some slides; their prefixes are to be listed again."""
+        if not slide_ids:
+            return self
+        left = self.take([row for name, row in self.places.items() if name not in slide_ids])
+        again = {commit_folder(name).split("/", 2)[1] for name in slide_ids}
+        left.prefixes = {prefix: digest for prefix, digest in self.prefixes.items() if prefix not in again}
+        return left
 
     def joined(self, other: "KeptCatalog") -> "KeptCatalog":
         """The rows of both, which share no slide."""

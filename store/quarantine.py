@@ -33,6 +33,8 @@ class Quarantine:
             return
         data = json.dumps({**entry, "key": key}, indent=1, allow_nan=False).encode()
         self._objects.replace(_place(key), data)
+        if self._denied is not None and self._denied.find(**names):
+            self.clear(key)  # deleted since it was looked for
 
     def read_all(self) -> list[dict[str, Any]]:
         """Every entry, by key; each holds its own `key`."""

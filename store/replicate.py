@@ -10,6 +10,7 @@ off holds a part of the store, sound, and the next run goes on. Quarantine, cata
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
@@ -162,7 +163,7 @@ def _deletions(store: FeatureStore, copy: FeatureStore, report: CopyReport) -> N
     said, there = set(store.objects.list("denied")), set(copy.objects.list("denied"))
     # `denied/keys/…` first: they say by which keys the others are to be read.
     for key in sorted(said - there, key=lambda key: (key.count("/") == 1, key)):
-        copy.objects.put_if_absent(key, store.objects.read(key))
+        _travel(store.objects, copy.objects, key)
     for key in there - said:
         copy.objects.delete(key)
     commits = copy.objects.list(COMMITS)
@@ -181,7 +182,16 @@ def _close(store: FeatureStore, copy: FeatureStore, slides: Iterable[str]) -> No
     wanted = set(slides)
     for key in marks:
         if key.split("/")[2] in wanted:
-            copy.objects.put_if_absent(key, store.objects.read(key))
+            _travel(store.objects, copy.objects, key)
+
+
+def _travel(source: Objects, copy: Objects, key: str) -> bool:
+    """Copies a small object; False for one that is gone since it was listed (allowed, collected, written anew)."""
+    try:
+        data = source.read(key)
+    except FileNotFoundError:
+        return False
+    return copy.put_if_absent(key, data)
 
 
 def _slides(
@@ -257,13 +267,14 @@ def _foreign(states: dict[str, SlideState], listed: set[str]) -> int:
 
 
 def _snapshots(store: FeatureStore, copy: FeatureStore, report: CopyReport, only: str | None) -> None:
-    """Snapshots as they stand; the commits that they pin are at the copy by now, but for slides that failed."""
+    """Snapshots as they stand, those of which the copy holds each commit by now: slides may have failed, and a
+    snapshot that was made meanwhile pins what was. Such a one travels the next time."""
     names = [only] if only else store.snapshots.names()
-    failed = {slide_id for slide_id, _ in report.failed}
+    there = set(copy.objects.list(COMMITS))
     for name in names:
         while True:
             try:
-                report.snapshots += _snapshot(store, copy, name, failed)
+                report.snapshots += _snapshot(store, copy, name, there)
                 break
             except FileNotFoundError:
                 # A deletion wrote the next generation since it was read; or there is none left.
@@ -274,10 +285,14 @@ def _snapshots(store: FeatureStore, copy: FeatureStore, report: CopyReport, only
             report.snapshots += 1
 
 
-def _snapshot(store: FeatureStore, copy: FeatureStore, name: str, failed: set[str]) -> bool:
+def _snapshot(store: FeatureStore, copy: FeatureStore, name: str, there: set[str]) -> bool:
     snapshot = store.snapshots.read(name)
-    if failed & snapshot.slides.keys():
-        return False  # the next run, when all of it is there
+    pinned = [key for state in snapshot.states.values() for key in state.keys.values()]
+    if SlideCopier(store.objects, copy.objects).missing(key for key in pinned if key.key not in there):
+        log.warning(
+            "a snapshot travels the next time, when all that it pins is there", extra={"snapshot": name}
+        )
+        return False
     data = store.objects.read(snapshot.key)
     keys = copy.objects.list(f"{SNAPSHOTS}/{name}")
     new = snapshot.key not in keys or copy.objects.read(snapshot.key) != data
@@ -301,8 +316,15 @@ def _metadata(store: FeatureStore, copy: FeatureStore, report: CopyReport, whole
 def _runs(source: Objects, copy: Objects, report: CopyReport) -> None:
     said, there = set(source.list("runs")), set(copy.list("runs"))
     for key in sorted(said - there):
-        copy.put_if_absent(key, source.read(key))
-        report.runs += 1
+        report.runs += _travel(source, copy, key)
+    for key in sorted(said & there):
+        # Reports that a deletion wrote anew: the copy's own deletion knows fewer names than the store's did.
+        if "~" in key:
+            with suppress(FileNotFoundError):
+                data = source.read(key)
+                if copy.read(key) != data:
+                    copy.replace(key, data)
+                    report.runs += 1
     for key in sorted(there - said):
         # A deletion wrote it anew, without the names.
         copy.delete(key)

@@ -290,15 +290,37 @@ class Snapshots:
                 latest = self._put(following, _rows(table, left))
                 if latest is None:
                     continue
-            keep = {latest.key, latest.metadata} if latest else set()
             for key in self._objects.list(f"{SNAPSHOTS}/{name}"):
-                if key not in keep:
+                if self._superseded(key, latest):
                     self._objects.delete(key)
             return bool(held)
         raise StoreError(
             f"{_ATTEMPTS} other writers changed the snapshot {name} meanwhile",
             remedy="Run the same command again.",
         )
+
+    def _superseded(self, key: str, latest: Snapshot | None) -> bool:
+        """Whether an object of a snapshot counts no more. What another writer puts meanwhile is of a later
+        generation, and is left alone."""
+        if latest is not None:
+            return key not in (latest.key, latest.metadata) and _number(key) <= latest.generation
+        # A table without its snapshot: a writer is at work, which looks for deleted slides when it is done, or it
+        # was killed, and then nothing but a deletion needs the table to go.
+        if not key.endswith(".parquet"):
+            return False
+        try:
+            held = from_parquet(self._objects.read(key))
+        except FileNotFoundError:
+            return False
+        except ValueError:
+            return True  # cut off
+        return bool(self._store.denied.among("slide", held["slide_id"].astype("str")))
+
+
+def _number(key: str) -> int:
+    """The generation that an object of a snapshot belongs to; 0 for what is none."""
+    number = key.rpartition("/")[2].partition(".")[0].partition("-")[0]
+    return int(number) if number.isdecimal() else 0
 
 
 def _names(state: SlideState) -> tuple[str, ...]:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Problem", "VerifyReport", "problems_of", "verify"]
 
+#: What a commit of a kind always names.
+_ARRAYS = {"grid": {"coords"}, "bag": {"features", "coords", "valid"}, "pooled": {"embedding"}}
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -137,11 +140,17 @@ class _Look:
 
     def problems(self) -> list[Problem]:
         commit = self._commit
-        self._group()
-        for name, entry in commit.arrays.items():
-            if self._metadata(name, entry) and self._deep:
-                self._checksum(name, entry)
-        self._rows_agree()
+        try:
+            self._group()
+            for name in sorted(_ARRAYS.get(commit.kind, set()) - commit.arrays.keys()):
+                self._found.append(f"the commit does not name its {name}")
+            for name, entry in commit.arrays.items():
+                if self._metadata(name, entry) and self._deep:
+                    self._checksum(name, entry)
+            self._rows_agree()
+        except (LookupError, TypeError, ValueError, AttributeError) as exc:
+            # One damaged commit must not keep the others from being looked at.
+            self._found.append(f"the commit does not say what its kind says ({type(exc).__name__}: {exc})")
         remedy = (
             f"Restore {self._objects.url_of(commit.attempt)} from a copy, "
             f"or remove {self._objects.url_of(commit.key)} and ingest the slide again."
@@ -233,7 +242,7 @@ class _Look:
             found = json.loads(self._objects.read(f"{self._commit.attempt}/{name}"))
         except FileNotFoundError:
             self._found.append(f"{name} is gone")
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             self._found.append(f"{name} does not parse ({exc})")
         else:
             if isinstance(found, dict):

@@ -46,7 +46,8 @@ class BagSource:
             key = self._cohort.keys[slide_id, space]
             state = SlideState(slide_id, key.epoch, {key.subject: key})
             commit = latest_commit(self._store.objects, state, key.subject)
-            if commit is None:
+            if commit is None or (commit.key != key.key and not self._store.objects.exists(key.key)):
+                # An older generation, which a snapshot pins, is not what the loader was made on.
                 raise UnknownSlideError(
                     f"its bag in {space} is gone since the loader was made",
                     remedy="It was deleted meanwhile: make the loader again.",

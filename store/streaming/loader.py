@@ -1,11 +1,14 @@
 """`BagLoader`: whole bags, or some rows of them, from a store to a trainer, in a seeded order that can be resumed."""
 
+import json
 import logging
 import os
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from slidelake.errors import UsageError
@@ -274,7 +277,15 @@ class BagLoader:
             "padded": rules.padded,
             "drop_last": rules.drop_last,
             "balance": self._balance,
+            "drawn_from": self._drawn_from,
         }
+
+    @cached_property
+    def _drawn_from(self) -> str:
+        """Changes with what else shapes the plan: the classes drawn from, and the rows that a budget counts."""
+        rows = self._rows if self._plan_rules.budget or self._plan_rules.padded else ()
+        groups = [None if each is None else [*map(str, each)] for each in (self._groups, self._within)]
+        return xxhash.xxh3_128(json.dumps([[*map(int, rows)], groups]).encode()).hexdigest()
 
     def _plan_of(self, epoch: int) -> Plan:
         if self._plan is None or self._plan.epoch != epoch:

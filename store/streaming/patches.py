@@ -7,9 +7,11 @@ are read in blocks of neighbours, in random order, and mixed row by row within g
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from slidelake.errors import UsageError
@@ -187,7 +189,18 @@ class PatchLoader:
             "drop_last": rules.drop_last,
             "block": self._block,
             "mixed": self._mixed,
+            "drawn_from": self._drawn_from,
         }
+
+    @cached_property
+    def _drawn_from(self) -> str:
+        """Changes with the rows of each slide, and with their classes where these are drawn from."""
+        state = xxhash.xxh3_128(self._starts.astype("<i8").tobytes())
+        for rows in self._rows:
+            state.update(b"all" if rows is None else rows.astype("<i8").tobytes())
+        if self._balance and self._targets is not None:
+            state.update(self._targets.astype("<i8").tobytes())
+        return state.hexdigest()
 
     def __iter__(self) -> Iterator[PatchBatch]:
         epoch, step = self._position.begin()

@@ -60,6 +60,8 @@ class Position:
 def _difference(name: str, theirs: Any, mine: Any) -> str:
     if name == "bags":
         return "the state was taken of other bags: some came, went or were made again since, or others are asked for"
+    if name == "drawn_from":
+        return "the state was taken of other classes or rows: a table of labels changed since, or the sampling did"
     return f"the state was taken with {name}={theirs!r}, this loader has {mine!r}"
 
 
