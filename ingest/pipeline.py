@@ -102,6 +102,8 @@ def _make(
     encoder: "PatchEncoder",
     say: Say | None,
 ) -> SlideOutcome:
+    from slidelake.store import known_patient
+
     began = time.monotonic()
     clock = _Clock()
     bag_there = store.commit(task.slide_id, "bag", _grid_id(store, options), options.encoder_id)
@@ -117,6 +119,9 @@ def _make(
         # Deleted under another name: it is known by what is in it.
         store.denied.refuse(task.slide_id, checksum=content)
         places = _places(store, task, options, reader, mpp)
+        patient = task.patient_id, task.patient_source
+        if task.patient_source == "slide":  # nobody told this run; an earlier one may have been told
+            patient = known_patient(store, task.slide_id) or patient
         provenance = {
             **source.to_dict(),
             "source_checksum": content,
@@ -126,8 +131,8 @@ def _make(
             "mpp_y": mpp.y,
             "mpp_source": mpp.source,
             "grid": options.grid.to_dict(),
-            "patient_id": task.patient_id,
-            "patient_source": task.patient_source,
+            "patient_id": patient[0],
+            "patient_source": patient[1],
             "tissue_rule": TISSUE_RULE,
             "slidelake_version": __version__,
             "time": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -17,6 +17,7 @@ from slidelake.store.metadata import Metadata
 from slidelake.store.metadata_update import MetadataUpdate, update_metadata
 from slidelake.store.migrate import MigrationReport, migrate
 from slidelake.store.objects import Objects
+from slidelake.store.patients import known_patient
 from slidelake.store.profile import ArrayProfile
 from slidelake.store.quarantine import Quarantine, quarantine_key
 from slidelake.store.redact import Redactor, words_of
@@ -73,6 +74,7 @@ __all__ = [
     "collect_garbage",
     "delete_slides",
     "fingerprint_id",
+    "known_patient",
     "migrate",
     "quarantine_key",
     "read_many",

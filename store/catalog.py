@@ -14,6 +14,7 @@ from slidelake.store.kept_catalog import COLUMNS, KEPT_COLUMNS, UNSETTLED, KeptC
 from slidelake.store.layout import SlideState, Subject
 from slidelake.store.listing import changes_since, digest_of, readers
 from slidelake.store.objects import Objects
+from slidelake.store.patients import said_patient
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,6 +140,7 @@ def _row(objects: Objects, state: SlideState) -> dict[str, Any]:
         return next((each for each in said if each is not None), None)
 
     bags = {f"{b.subject.grid_id}/{b.subject.encoder_id}": b for b in commits("bag")}
+    patient = said_patient(bags.values())
     patches = {space: int(bag.arrays["coords"]["shape"][0]) for space, bag in bags.items()}
     # A bag has its grid's rows: only grids without a bag need be asked.
     tiled = {bag.subject.grid_id for bag in bags.values()}
@@ -150,7 +152,9 @@ def _row(objects: Objects, state: SlideState) -> dict[str, Any]:
     width, height = first(_size) or (None, None)
     return {
         "slide_id": state.slide_id,
-        "patient_id": first(lambda commit: _text(commit, "patient_id")) or state.slide_id,
+        "patient_id": patient[0]
+        if patient
+        else first(lambda commit: _text(commit, "patient_id")) or state.slide_id,
         "uri": first(lambda commit: _text(commit, "source_uri")),
         "mpp": None if (mpp := first(lambda commit: commit.provenance.get("mpp_x"))) is None else float(mpp),
         "width": width,

@@ -27,10 +27,11 @@ from slidelake.services.cli import (
     synth,
     verify,
 )
-from slidelake.services.cli.session import JsonOption, Session, StoreOption, VerboseOption
+from slidelake.services.cli.session import Commands, JsonOption, Session, StoreOption, VerboseOption
 
 app = typer.Typer(
     name="slidelake",
+    cls=Commands,
     help="Feature store and embedding index for whole-slide images.",
     epilog="Example: slidelake ingest 'slides/*.svs' --store lake && slidelake index sync --store lake",
     no_args_is_help=True,

@@ -11,13 +11,15 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer.core import TyperGroup
 
 from slidelake.errors import SlidelakeError, UsageError
 
@@ -43,6 +45,7 @@ class Session:
     console: Console = field(default_factory=Console)
     #: For progress and warnings: always stderr.
     errors: Console = field(default_factory=lambda: Console(stderr=True))
+    result: Mapping[str, Any] | None = None
 
     def lake(
         self, *, create: bool = False, compression: str | None = None, snapshot: str | None = None
@@ -61,14 +64,55 @@ class Session:
         return self.store_url
 
     def emit(self, result: Mapping[str, Any]) -> None:
-        """Print the JSON object of a command, where one was asked for."""
+        """Say what the JSON object of a command is; it is printed when the command ends, with its exit code."""
+        self.result = result
+
+    def finish(self, code: int) -> None:
+        """Print the JSON object, where one was asked for: one, whatever went wrong after it was made."""
         if self.json:
-            json.dump(result, sys.stdout, indent=2, default=str, allow_nan=False)
-            sys.stdout.write("\n")
+            print_json({"ok": code == 0, "exit_code": code} | dict(self.result or {}) | {"exit_code": code})
 
     def say(self, *parts: Any) -> None:
         """Print for people (never into the JSON)."""
         self.console.print(*parts)
+
+
+def print_json(result: Mapping[str, Any]) -> None:
+    """One JSON object on stdout."""
+    json.dump(result, sys.stdout, indent=2, default=str, allow_nan=False)
+    sys.stdout.write("\n")
+
+
+class Commands(TyperGroup):
+    """The list of commands. What cannot be parsed is a JSON object too, where one was asked for."""
+
+    _words: Sequence[str] = ()
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> Any:
+        self._words = tuple(args)
+        with self._told():
+            return super().make_context(info_name, args, *rest, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        with self._told():
+            return super().invoke(ctx)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            # The parser's own errors (no such option, a word that is no number), and nobody else's, have both.
+            message, code = getattr(error, "format_message", None), getattr(error, "exit_code", None)
+            if message is not None and code is not None and "--json" in self._words:
+                described = {
+                    "kind": "UsageError",
+                    "problem": message(),
+                    "remedy": "See slidelake COMMAND --help.",
+                    "slide": "",
+                }
+                print_json({"ok": False, "exit_code": code, "error": described})
+            raise
 
 
 class _KeyValueFormatter(logging.Formatter):
@@ -103,7 +147,7 @@ def _fail(session: Session, error: BaseException, code: int) -> int:
     else:
         described = {"problem": str(error) or type(error).__name__, "remedy": "", "slide": ""}
         text = f"[red]error:[/red] {escape(f'{type(error).__name__}: {error}')}"
-    session.emit({"ok": False, "exit_code": code, "error": {"kind": type(error).__name__, **described}})
+    session.emit({"ok": False, "error": {"kind": type(error).__name__, **described}})
     session.errors.print(text, soft_wrap=True)
     return code
 
@@ -140,6 +184,12 @@ def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[.
                 if session.verbose:
                     session.errors.print_exception()
                 code = _fail(session, error, 1)
+            except Exception as error:
+                described = {"problem": str(error), "remedy": "Please report it.", "slide": ""}
+                session.emit({"ok": False, "error": {"kind": type(error).__name__, **described}})
+                session.finish(1)
+                raise
+            session.finish(code)
             raise typer.Exit(code)
 
         own = list(inspect.signature(function).parameters.values())[1:]
