@@ -53,7 +53,7 @@ def delete(
     orders += [(patient, slides_of_patient(lake.store, patient)) for patient in patients]
     for patient, ids in orders:
         if patient and not ids:
-            report.notes.append(f"the lake has no slide of the patient {patient}; it is denied from now on")
+            report.notes.append(f"the lake has no slide of the patient {patient}; it {_denied(dry_run)}")
         if dry_run:
             known = {each.casefold(): each for each in lake.store.states()}
             report.slides += [known[each.casefold()] for each in ids if each.casefold() in known]
@@ -71,9 +71,13 @@ def delete(
         report.index_rows, report.tags = erased.rows, list(erased.tags)
         if erased.tags:
             report.notes.append(f"tags of the index fell with their versions: {', '.join(erased.tags)}")
-    for slide_id in () if dry_run else report.unknown:
-        report.notes.append(f"the lake holds nothing of {slide_id}; it is denied from now on")
+    for slide_id in report.unknown:
+        report.notes.append(f"the lake holds nothing of {slide_id}; it {_denied(dry_run)}")
     return report
+
+
+def _denied(dry_run: bool) -> str:
+    return "would be denied all the same" if dry_run else "is denied from now on"
 
 
 def allow(lake: "Lake", *, slides: Sequence[str] = (), patients: Sequence[str] = ()) -> int:

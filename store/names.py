@@ -87,9 +87,13 @@ def match_space(name: str | None, spaces: Sequence[str], slide_id: str = "") -> 
 def no_slide(url: str, slide_id: str, what: str, known: Sequence[str]) -> UnknownSlideError:
     """The error for a slide that is not there, or lacks what was asked for (`what`)."""
     if what and not known:
-        return UnknownSlideError(
-            f"the store has no {what} of this slide", remedy="Ingest it with that first.", slide=slide_id
+        aggregator = what.rpartition("/")[2] if what.startswith("pooled") else ""
+        remedy = (
+            f"Make it first: slidelake embed --aggregator {aggregator}."
+            if aggregator
+            else "Ingest it with that first."
         )
+        return UnknownSlideError(f"the store has no {what} of this slide", remedy=remedy, slide=slide_id)
     close = difflib.get_close_matches(slide_id, known, n=3)
-    remedy = f"Did you mean {', '.join(close)}?" if close else "`slidelake status` lists the slides."
+    remedy = f"Did you mean {', '.join(close)}?" if close else "`slidelake status --slides` lists them."
     return UnknownSlideError(f"no such slide in {url}", remedy=remedy, slide=slide_id)

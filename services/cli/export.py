@@ -25,8 +25,8 @@ def register(app: typer.Typer) -> None:
         space: Annotated[
             str | None, typer.Option(help="Grid and encoder; needed where there are several.")
         ] = None,
-        slides: Annotated[
-            list[str] | None, typer.Option("--slides", metavar="ID", help="These slides only; repeat it.")
+        slide: Annotated[
+            list[str] | None, typer.Option(metavar="ID", help="Only this slide; may be given again.")
         ] = None,
         snapshot: Annotated[str | None, typer.Option(metavar="NAME", help="As this snapshot has it.")] = None,
         mpp: Annotated[
@@ -46,7 +46,7 @@ def register(app: typer.Typer) -> None:
                 folder,
                 format=format,
                 space=space,
-                slides=slides or None,
+                slides=slide or None,
                 snapshot=snapshot,
                 mpp=mpp,
                 overwrite=overwrite,

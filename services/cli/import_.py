@@ -54,6 +54,9 @@ def register(app: typer.Typer) -> None:
         ] = False,
     ) -> int:
         """Commit features of TRIDENT, CLAM, STAMP or AtlasPatch. Running it again costs a look a file."""
+        from slidelake.store.interop import check_format
+
+        check_format(format, path)  # before a lake is made of a mistyped word
         lake = session.lake(create=not dry_run)
         with WorkProgress(session.errors, "importing", unit="files") as progress:
             report = lake.import_features(

@@ -12,7 +12,9 @@ from slidelake.services.cli.session import Session, command
 
 def register(app: typer.Typer) -> None:
     index = typer.Typer(
-        help="The search tables: derived from the store, rebuilt at will.", no_args_is_help=True
+        help="The search tables: derived from the store, rebuilt at will.",
+        epilog="Example: slidelake index sync --store lake",
+        no_args_is_help=True,
     )
     app.add_typer(index, name="index")
 

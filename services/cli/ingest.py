@@ -78,12 +78,13 @@ def register(app: typer.Typer) -> None:
         """Tile slides, encode tissue patches, commit features. Running it again costs nothing."""
         from slidelake.ingest import GridSpec
 
+        spec = GridSpec.parse(grid)  # before a lake is made of a mistyped word
         lake = session.lake(create=not dry_run, compression=compression)
         with WorkProgress(session.errors, "ingesting") as progress:
             report = lake.ingest(
                 *(paths or []),
                 encoder=encoder,
-                grid=GridSpec.parse(grid),
+                grid=spec,
                 manifest=manifest,
                 workers=workers,
                 threads=threads,

@@ -20,7 +20,9 @@ _SHOWN = 40
 
 def register(app: typer.Typer) -> None:
     metadata = typer.Typer(
-        help="Labels, consent, site, …: columns about slides, kept in the lake.", no_args_is_help=True
+        help="Labels, consent, site, …: columns about slides, kept in the lake.",
+        epilog="Example: slidelake metadata update labels.csv --store lake",
+        no_args_is_help=True,
     )
     app.add_typer(metadata, name="metadata")
 
@@ -63,12 +65,13 @@ def register(app: typer.Typer) -> None:
         store = session.lake(snapshot=snapshot).store
         frame, generation = store.metadata.read(), store.metadata.generation()
         if csv is not None:
+            csv.parent.mkdir(parents=True, exist_ok=True)
             frame.to_csv(csv, index=False)
         rows = json.loads(frame.to_json(orient="records", date_format="iso"))
         columns = {str(name): str(frame[name].dtype) for name in frame.columns}
         session.emit({"ok": True, "generation": generation, "columns": columns, "rows": rows})
         if csv is not None:
-            session.say(f"{len(frame)} slides in {csv}")
+            session.say(f"{len(frame)} slides in {escape(str(csv))}")
         elif frame.empty:
             session.say("nothing is known of the slides yet: slidelake metadata update FILE")
         else:
@@ -93,7 +96,8 @@ def register(app: typer.Typer) -> None:
             session.say("nothing to do: it says nothing there")
         else:
             session.say(
-                f"{escape(column)} says nothing of {'them' if slide else 'any slide'}: generation {generation}"
+                f"{escape(column)} says nothing of {escape(', '.join(slide)) if slide else 'any slide'} now: "
+                f"generation {generation}"
             )
 
 

@@ -1,4 +1,4 @@
-"""Progress of long work: a live bar on a terminal, plain lines elsewhere (logs, CI), nothing with --quiet."""
+"""Progress of long work: a live bar on a terminal, plain lines elsewhere (logs, CI)."""
 
 import time
 from types import TracebackType

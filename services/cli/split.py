@@ -34,7 +34,7 @@ def _rows(splits: "Splits") -> list[dict[str, Any]]:
     rows = []
     for name, patients in splits.buckets.items():
         classes = splits.counts[name]
-        if splits.stratified:
+        if splits.stratified and set(classes) - {"all"}:
             rows += [{"part": name, "class": group, **count} for group, count in classes.items()]
         # A patient may have slides of several classes, but is one patient.
         sums = {key: sum(count[key] for count in classes.values()) for key in ("slides", "patches")}

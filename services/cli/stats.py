@@ -74,6 +74,10 @@ def _quality(texts: list[str]) -> dict[str, tuple[int | None, int | None]]:
     bounds: dict[str, tuple[int | None, int | None]] = {}
     for text in texts:
         name, equals, ends = text.partition("=")
+        if name in bounds:
+            raise UsageError(
+                f"--quality names {name} twice", remedy=f"Write both ends in one: {name}=LEAST:MOST."
+            )
         least, colon, most = ends.partition(":")
         try:
             bounds[name] = (int(least) if least else None, int(most) if most else None)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 #: Up to so many outcomes each has its row; of more only those that could not go.
 _FEW = 20
-_COLOURS = {"made": "green", "already": "dim", "would-make": "cyan", "refused": "yellow"}
+_COLOURS = {"made": "green", "already": "dim", "would-make": "cyan", "refused": "yellow", "denied": "dim"}
 
 
 def say_transfer(session: Session, report: "TransferReport", nothing: str) -> None:
@@ -24,6 +24,13 @@ def say_transfer(session: Session, report: "TransferReport", nothing: str) -> No
         return
     if report.counts.get("already", 0) == len(report.outcomes):
         session.say(f"nothing to do: all {len(report.outcomes)} are there")
+        return
+    if report.counts.get("denied", 0) + report.counts.get("already", 0) == len(report.outcomes):
+        denied = report.counts["denied"]
+        session.say(
+            f"nothing to do: {len(report.outcomes) - denied} are there, {denied} were deleted from the lake and "
+            "stay out (slidelake allow)"
+        )
         return
     shown = [each for each in report.outcomes if each.state == "refused" or len(report.outcomes) <= _FEW]
     if shown:

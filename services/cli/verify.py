@@ -57,7 +57,7 @@ def register(app: typer.Typer) -> None:
             for column in ("slide", "commit", "problem", "what to do"):
                 table.add_column(column, overflow="fold")
             for p in problems:
-                table.add_row(p["slide_id"], p["key"], p["problem"], p["remedy"])
+                table.add_row(*(escape(p[name]) for name in ("slide_id", "key", "problem", "remedy")))
             session.say(table)
         state = "all well" if report.ok else f"{len(problems)} problems"
         session.say(f"{report.slides} slides, {report.commits} commits: {state}")

@@ -13,7 +13,7 @@ from slidelake.store.interop.base import (
 from slidelake.store.interop.export_bags import export_features
 from slidelake.store.interop.geometry import Geometry
 from slidelake.store.interop.import_bags import import_features
-from slidelake.store.interop.registry import EXPORTERS, IMPORTERS, guess_format
+from slidelake.store.interop.registry import EXPORTERS, IMPORTERS, check_format, guess_format
 from slidelake.store.interop.report import BagOutcome, TransferReport
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Importer",
     "SlideFacts",
     "TransferReport",
+    "check_format",
     "export_features",
     "guess_format",
     "import_features",

@@ -102,7 +102,7 @@ class FeatureFile:
         for part in filter(None, name.split("/")):
             link = here.get(part, getlink=True)
             if link is None:
-                raise self.refused(f"it has no {name}")
+                raise self.refused(f"it has no {name}", f"Check --format. {_AGAIN}")
             if not isinstance(link, h5py.HardLink):
                 raise self.refused(f"its {name} is a link to another place, which is not followed")
             here = here[part]

@@ -18,6 +18,7 @@ from slidelake.errors import (
     DuplicateSlideError,
     GridMismatchError,
     MissingFactError,
+    SlideDeletedError,
     SlideError,
     SlidelakeError,
     SourceChangedError,
@@ -34,6 +35,7 @@ from slidelake.store.interop.base import Found, ImportedBag, ImportOptions
 from slidelake.store.interop.registry import guess_format, importer_of
 from slidelake.store.interop.report import BagOutcome, TransferReport
 from slidelake.store.layout import SlideState
+from slidelake.store.patients import known_patient
 
 __all__ = ["import_features"]
 
@@ -63,7 +65,10 @@ def import_features(
     options = options or ImportOptions()
     _check(options)
     if format == "auto":
-        format = guess_format(path)
+        guessed = guess_format(path)
+        if guessed is None:
+            return TransferReport({"import": str(path), "format": format, **options.asked()})
+        format = guessed
     run = _Run(store, format, options, dry_run, progress or (lambda event, **fields: None))
     return run.report_on(path)
 
@@ -127,7 +132,9 @@ class _Run:
             reason = exc.reason if isinstance(exc, SlideError) else _short_name(exc)
             place = str(found.path)
             message = f"{exc.slide}: {exc.problem}" if exc.slide not in ("", place, slide_id) else exc.problem
-            return BagOutcome(slide_id, place, "refused", reason=reason, message=message, remedy=exc.remedy)
+            # As ingest has it: who was deleted stays out, which is no failure of this run.
+            state = "denied" if isinstance(exc, SlideDeletedError) else "refused"
+            return BagOutcome(slide_id, place, state, reason=reason, message=message, remedy=exc.remedy)
 
     def _take(self, found: Found, slide_id: str, last: bool) -> BagOutcome:
         if found.refusal:
@@ -153,6 +160,8 @@ class _Run:
         encoder_id = fingerprint_id(bag.encoder, fingerprint)
         self._claim(slide_id, grid_id, encoder_id, found)
         patient = self._patient_of(slide_id)
+        if patient[1] == "slide":  # nobody told this run; an earlier one may have been told
+            patient = known_patient(self._store, slide_id) or patient
         provenance = self._provenance(bag, origin, patient)
         there = self._store.commit(slide_id, "grid", grid_id)
         grid = Grid(self._store.objects, there) if there else None

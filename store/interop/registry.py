@@ -10,7 +10,7 @@ from slidelake.store.interop.base import Exporter, Importer
 from slidelake.store.interop.files import files_below
 from slidelake.store.interop.hdf5 import FeatureFile
 
-__all__ = ["EXPORTERS", "IMPORTERS", "exporter_of", "guess_format", "importer_of"]
+__all__ = ["EXPORTERS", "IMPORTERS", "check_format", "exporter_of", "guess_format", "importer_of"]
 
 #: name → module and class.
 IMPORTERS = {
@@ -41,9 +41,19 @@ def exporter_of(name: str) -> Exporter:
     return exporter
 
 
-def guess_format(path: Path) -> str:
-    """The format of the files at or below a path, by what is in them. Raises UsageError where they are of
-    several, or of none that is known."""
+def check_format(name: str, path: Path) -> None:
+    """Raises UsageError where there is no such format to import (`auto` is one), or nothing at the path."""
+    if name != "auto":
+        importer_of(name)
+    if not path.exists():
+        files_below(path, ())
+
+
+def guess_format(path: Path) -> str | None:
+    """The format of the files at or below a path, by what is in them; None where there are no files of features
+    at all. Raises UsageError where they are of several, or of none that is known."""
+    if not files_below(path, (".h5", ".pt")):
+        return None
     told = (found for file in files_below(path, (".h5",)) if (found := _format_of(file)) is not None)
     formats = set(islice(told, _LOOKED_AT))
     if not formats and files_below(path, (".pt",)):

@@ -9,7 +9,8 @@ __all__ = ["BagOutcome", "TransferReport"]
 
 @dataclass
 class BagOutcome:
-    """What became of one bag: `state` is made, already, would-make or refused.
+    """What became of one bag: `state` is made, already, would-make, denied (it was
+    deleted from the store and stays out) or refused.
 
     `file` is what was read or written; `reason` a short name, `message` and `remedy` for people; `notes` what
     was assumed, or what the layout could not hold.

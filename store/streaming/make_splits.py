@@ -93,7 +93,8 @@ def make_splits(
     counts = _counts(buckets, slide_group, names, _patches(table, owner))
     for name, classes in counts.items():
         if without := [each for each in names.values() if each not in classes]:
-            notes.append(f"no patient of {', '.join(without)} in {'fold ' if folds else ''}{name}")
+            of = f" of {', '.join(without)}" if names != {0: "all"} else ""
+            notes.append(f"no patient{of} in {'fold ' if folds else ''}{name}")
     rows = sorted([slide, owner[slide], names[slide_group[slide]]] for slide in slide_group)
     return Splits(
         buckets=buckets,

@@ -198,6 +198,8 @@ def test_nobody_is_asked(whole: Lake, run: Callable[..., Result]) -> None:
     planned = run("delete", "--slide", "LEAVING-0", "--dry-run", "--store", store)
     assert planned.exit_code == 0
     assert "leaving-0" in planned.stdout
+    mistyped = run("delete", "--slide", "leavign-0", "--dry-run", "--store", store)
+    assert "holds nothing of leavign-0; it would be denied" in " ".join(mistyped.stdout.split())
     assert len(whole.slides) == 4
     assert whole.gc(dry_run=True).removed == {}
     report = whole.delete(slide="never-there")

@@ -141,3 +141,19 @@ def test_of_a_snapshot_and_by_the_facade(tmp_path: Path) -> None:
     words = ["split", str(tmp_path / "out.json"), "--parts", "a=.5,b=.5", "--snapshot", "v1"]
     assert CliRunner().invoke(app, [*words, "--store", store.url]).exit_code == 0
     assert Splits.load(tmp_path / "out.json") == pinned
+
+
+def test_parts_without_patients_and_without_classes(tmp_path: Path) -> None:
+    """Two patients of one age in three parts: nothing is said twice, and no class is made up."""
+    store = FeatureStore.open(tmp_path / "few", create=True)
+    for n in range(2):
+        add_slide(store, f"S{n}", rows=5, patient_id=f"P{n}")
+    store.metadata.merge(pd.DataFrame({"slide_id": ["S0", "S1"], "age": [50, 50]}))
+    out = tmp_path / "few.json"
+    words = ["split", str(out), "--number", "age", "--store", str(tmp_path / "few"), "--json"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert [row["part"] for row in told["counts"]] == ["train", "val", "test"]
+    assert told["notes"]
+    assert all("no patient in" in note for note in told["notes"])

@@ -69,6 +69,7 @@ def test_for_people(folder: Path) -> None:
         (["--plot", "picture.jpg"], "is no .png"),
         (["--quality", "tissue"], "--quality tissue"),
         (["--quality", "tissue=a:b"], "--quality tissue=a:b"),
+        (["--quality", "tissue=9:", "--quality", "tissue=:99"], "names tissue twice"),
         (["--quality", "pen=1:2"], "no column pen"),
         (["--pca", "9"], "--pca 9"),
         (["--kmeans", "500"], "500 clusters"),

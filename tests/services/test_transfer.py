@@ -73,14 +73,16 @@ def test_what_could_not_go_in_is_told(job: Path, tmp_path: Path) -> None:
 def test_exit_codes(tmp_path: Path, job: Path) -> None:
     lake = tmp_path / "lake"
     (tmp_path / "empty").mkdir()
-    assert run("import", tmp_path / "empty", "--format", "stamp", "--store", lake)[0] == 4
-    assert run("import", tmp_path / "gone", "--format", "stamp", "--store", lake)[0] == 2
+    assert run("import", tmp_path / "gone", "--store", lake)[0] == 2
     assert run("import", job, "--format", "other", "--store", lake)[0] == 2
+    assert not lake.exists()  # a mistyped word makes no lake
+    assert run("import", tmp_path / "empty", "--format", "stamp", "--store", lake)[0] == 4
+    assert run("import", tmp_path / "empty", "--store", lake)[0] == 4
     assert run("import", job, "--mpp", "25", "--store", lake)[0] == 2
     assert run("export", tmp_path / "out", "--format", "trident", "--store", lake)[0] == 2
     assert run("import", job, "--dry-run", "--store", lake)[1]["counts"] == {"would-make": 3}
     assert run("import", job, "--store", lake)[0] == 0
-    code, said = run("export", tmp_path / "out", "--format", "trident", "--slides", "P0-S1", "--store", lake)
+    code, said = run("export", tmp_path / "out", "--format", "trident", "--slide", "P0-S1", "--store", lake)
     assert (code, said["counts"]) == (0, {"made": 1})
     assert run("export", tmp_path / "out", "--format", "stamp", "--store", lake)[0] == 3
     assert run("export", tmp_path / "out", "--format", "stamp", "--mpp", "0.25", "--store", lake)[0] == 0
@@ -127,9 +129,43 @@ def test_a_snapshot_is_exported_and_a_deleted_slide_stays_out(job: Path, tmp_pat
     assert lake.export_features(tmp_path / "v1", format="clam", snapshot="v1").counts == {"made": 3}
     lake.delete(patient="P0")
     report = lake.import_features(job, sync_index=False, patient_pattern="^P.")
-    assert [each.state for each in report.outcomes] == ["refused", "refused", "already", "already"]
+    assert [each.state for each in report.outcomes] == ["denied", "denied", "already", "already"]
+    assert report.exit_code == 0
     assert report.outcomes[0].reason == "slide-deleted"
     assert lake.store.slide_ids() == ["P1-S2", "P7-late"]
+
+
+def test_a_patient_given_once_stays(job: Path, tmp_path: Path) -> None:
+    """Who adds a bag and names no patient makes no patient of the slide: splits and deletion go by patients."""
+    lake = slidelake.open(tmp_path / "lake")
+    lake.import_features(job, sync_index=False, patient_pattern="^P.")
+    um = peers.lattice(6, 150.0, 3).astype(np.float32)
+    peers.stamp(tmp_path / "stamp" / "P0-S0.h5", peers.features(6), um, **peers.STAMP_24)
+    report = lake.import_features(tmp_path / "stamp", sync_index=False, mpp=0.5)
+    assert (report.counts, report.notes) == ({"made": 1}, [])
+    first = sorted(lake.store.spaces())[0]
+    assert lake.bag("P0-S0", first).provenance["grid"]["patch_px"] == 224  # the new one is first by name
+    assert lake.bag("P0-S0", first).provenance["patient_source"] == "pattern"
+    assert lake.slides.set_index("slide_id")["patient_id"].to_dict() == {
+        "P0-S0": "P0",
+        "P0-S1": "P0",
+        "P1-S2": "P1",
+    }
+    assert lake.delete(patient="P0").slides == ["P0-S0", "P0-S1"]
+
+
+def test_slides_are_listed(job: Path, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    assert run("import", job, "--patient-pattern", "^P.", "--store", lake)[0] == 0
+    code, said = run("status", "--slides", "--store", lake)
+    assert code == 0
+    assert [(each["slide_id"], each["patient_id"], each["n_patches"]) for each in said["each_slide"]] == [
+        ("P0-S0", "P0", 30),
+        ("P0-S1", "P0", 30),
+        ("P1-S2", "P1", 30),
+    ]
+    code, said = run("export", tmp_path / "out", "--format", "clam", "--slide", "other", "--store", lake)
+    assert (code, said["outcomes"][0]["remedy"]) == (3, "`slidelake status --slides` lists them.")
 
 
 def test_gallery_of_an_import_that_has_an_overview_but_no_size(tmp_path: Path) -> None:

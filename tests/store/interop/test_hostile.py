@@ -157,9 +157,13 @@ def test_what_is_asked_wrongly(store: FeatureStore, tmp_path: Path) -> None:
         import_features(store, tmp_path / "nowhere", format="trident")
     with pytest.raises(UsageError, match="trident, clam, stamp, atlaspatch"):
         import_features(store, tmp_path, format="qupath")
+    (tmp_path / "strange").mkdir()
+    (tmp_path / "strange" / "S1.h5").write_bytes(b"not HDF5")
     with pytest.raises(UsageError, match="of a format that is known"):
-        guess_format(tmp_path)
+        guess_format(tmp_path / "strange")
     (tmp_path / "empty").mkdir()
+    assert guess_format(tmp_path / "empty") is None
+    assert import_features(store, tmp_path / "empty").exit_code == 4
     assert import_features(store, tmp_path / "empty", format="clam").exit_code == 4
     peers.trident(tmp_path / "mixed", "S1", peers.features())
     peers.stamp(tmp_path / "mixed" / "S2.h5", peers.features(), **peers.STAMP_24)
