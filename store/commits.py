@@ -12,7 +12,7 @@ from typing import Any
 from slidelake.store.layout import CommitKey, SlideState, Subject, commit_folder, states_of
 from slidelake.store.objects import Objects
 
-__all__ = ["Commit", "latest_commit", "parse_commit", "read_commit", "read_state"]
+__all__ = ["Commit", "is_damaged", "latest_commit", "parse_commit", "read_commit", "read_state"]
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +103,16 @@ def read_commit(objects: Objects, key: CommitKey) -> Commit | None:
             log.warning("a commit does not parse", extra={"slide_id": key.slide_id, "key": key.key})
             return None
         time.sleep(_POLL)
+
+
+def is_damaged(objects: Objects, key: CommitKey) -> bool:
+    """Whether a commit that does not parse was whole once. One whose writer was cut off lacks its end; on object
+    stores nothing appears but whole."""
+    try:
+        data = objects.read(key.key)
+    except FileNotFoundError:
+        return False
+    return parse_commit(key, data) is None and (objects.local is None or data.rstrip().endswith(b"}"))
 
 
 def latest_commit(objects: Objects, state: SlideState, subject: Subject) -> Commit | None:

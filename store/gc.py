@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from slidelake.errors import UsageError
 from slidelake.store.attempts import GC_GRACE
-from slidelake.store.commits import Commit, parse_commit
+from slidelake.store.commits import Commit, is_damaged, parse_commit
 from slidelake.store.deletion import closed_marks, closing_time, slides_anywhere, sweep
 from slidelake.store.layout import COMMITS, CommitKey, closed_epoch, closed_key, commit_folder, states_of
 from slidelake.store.leftovers import leftovers
@@ -54,6 +54,8 @@ class GcReport:
     waiting_bytes: int = 0
     waiting_until: datetime | None = None
     swept: dict[str, int] = field(default_factory=dict)
+    #: Keys of commits that are damaged, not cut off: they and their slides' attempts are left alone.
+    damaged: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain JSON values."""
@@ -94,7 +96,7 @@ def collect_garbage(
     aged = {key for key, (when, _) in listed.items() if when + grace <= now}
     known = set().union(*(listed[key][1] for key in aged)) if aged else set()
     waiting: list[_Dead] = []
-    for dead in _dead(store, now, grace):
+    for dead in _dead(store, now, grace, report.damaged):
         ripe = not dead.marks or any(_hashed(store, mark) in known for mark in dead.marks)
         if ripe and dead.kind == "deleted" and not dry_run:
             _, slide_id, mark = dead.file.rsplit("/", 2)
@@ -119,8 +121,12 @@ def collect_garbage(
     return report
 
 
-def _dead(store: "FeatureStore", now: datetime, grace: timedelta) -> Iterator[_Dead]:
-    """Everything that is dead now. Commits come before the attempts that none of them names."""
+def _dead(store: "FeatureStore", now: datetime, grace: timedelta, damaged: list[str]) -> Iterator[_Dead]:
+    """Everything that is dead now. Commits come before the attempts that none of them names.
+
+    Keys of commits that a disk damaged are put into `damaged`. Which arrays such a one names is not known, so
+    nothing of its subject is dead: who restores the commit from a copy has all of it again.
+    """
     objects = store.objects
     # In this order: what is committed between two of these listings is found named, or not found at all.
     attempts = set(_attempts(objects))
@@ -131,8 +137,13 @@ def _dead(store: "FeatureStore", now: datetime, grace: timedelta) -> Iterator[_D
     live = _live(keys, commits)
     named = {commit.attempt for commit in commits.values() if commit is not None}
     open_epochs = {slide_id: state.epoch for slide_id, state in states_of(keys).items()}
+    spared = set()
+    for key, commit in commits.items():
+        if commit is None and key.epoch == open_epochs[key.slide_id] and is_damaged(objects, key):
+            damaged.append(key.key)
+            spared.add(key.subject.folder(key.slide_id))
     for key, commit in sorted(commits.items()):
-        if key in live or key.key in pinned:
+        if key in live or key.key in pinned or key.key in damaged:
             continue
         if commit is None:
             yield _Dead("void", (f"commit:{key.key}",), commit=key.key)
@@ -147,6 +158,8 @@ def _dead(store: "FeatureStore", now: datetime, grace: timedelta) -> Iterator[_D
         yield _Dead(kind, marks, commit=key.key, tree=_own_tree(key, commit))
     listed = set(keys)
     for attempt in sorted(attempts - named):
+        if attempt.rpartition("/")[0] in spared:
+            continue
         # An attempt in a copy of the store is as old as at its source, and may be committed any time: whatever was
         # committed of its slide since the listing waits for the next look.
         if not listed.issuperset(objects.list(commit_folder(attempt.split("/")[1]))):

@@ -39,7 +39,7 @@ def register(app: typer.Typer) -> None:
         """Write features as TRIDENT, CLAM or STAMP would have, or as AnnData. What is there already is left alone."""
         lake = session.lake()
         if format == "anndata":
-            chosen = lake.cohort(space, slides=slides or None, snapshot=snapshot)
+            chosen = lake.cohort(space, slides=slide or None, snapshot=snapshot)
             return _anndata(session, chosen, folder, overwrite)
         with WorkProgress(session.errors, "exporting") as progress:
             report = lake.export_features(

@@ -33,6 +33,10 @@ def register(app: typer.Typer) -> None:
         removed = _counts(report.removed)
         verb = "would remove" if dry_run else "removed"
         session.say(f"{verb}: {removed} ({report.removed_bytes:,} bytes)" if removed else f"{verb} nothing")
+        for key in report.damaged:
+            session.say(
+                f"left alone, with the arrays that it may name: {key} is damaged; see slidelake verify"
+            )
         if report.swept:
             session.say(f"finished a deletion that was cut off: {_counts(report.swept)}")
         if report.waiting and report.waiting_until is not None:
