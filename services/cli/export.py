@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from slidelake.errors import UsageError
 from slidelake.services.cli.progress import WorkProgress
@@ -37,6 +38,13 @@ def register(app: typer.Typer) -> None:
         ] = False,
     ) -> int:
         """Write features as TRIDENT, CLAM or STAMP would have, or as AnnData. What is there already is left alone."""
+        from slidelake.store.interop import EXPORTERS
+
+        if format not in (*EXPORTERS, "anndata"):
+            raise UsageError(
+                f"no format {format!r} is exported",
+                remedy=f"Choose one of {', '.join(EXPORTERS)}, anndata.",
+            )
         lake = session.lake()
         if format == "anndata":
             chosen = lake.cohort(space, slides=slide or None, snapshot=snapshot)
@@ -69,5 +77,7 @@ def _anndata(session: Session, chosen: "Cohort", path: Path, overwrite: bool) ->
         write_anndata(chosen, path)
     told = {"space": chosen.space, "slides": len(chosen.slides), "patches": len(chosen), "path": str(path)}
     session.emit({"ok": True, "exit_code": 0, **told})
-    session.say(f"wrote {path}: {told['patches']:,} patches of {told['slides']:,} slides in {told['space']}")
+    session.say(
+        f"wrote {escape(str(path))}: {told['patches']:,} patches of {told['slides']:,} slides in {told['space']}"
+    )
     return 0

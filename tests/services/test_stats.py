@@ -103,7 +103,7 @@ def test_export_as_anndata(folder: Path, tmp_path: Path) -> None:
         str(path),
         "--format",
         "anndata",
-        "--slides",
+        "--slide",
         "S1",
         "--store",
         str(folder),

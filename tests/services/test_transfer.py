@@ -96,7 +96,7 @@ def test_slides_tell_and_are_ingested_later(tmp_path: Path) -> None:
     um = peers.lattice(6, 150.0, 3).astype(np.float32)
     peers.stamp(tmp_path / "stamp" / f"{slide.stem}.h5", peers.features(6), um, **peers.STAMP_24)
     peers.stamp(tmp_path / "stamp" / "unknown.h5", peers.features(6), um, **peers.STAMP_24)
-    report = lake.import_features(tmp_path / "stamp", slides=tmp_path / "slides")
+    report = lake.import_features(tmp_path / "stamp", slides=tmp_path / "slides", patient_pattern="^S")
     assert {each.slide_id: each.reason for each in report.outcomes} == {
         slide.stem: "",
         "unknown": "mpp-missing",
@@ -113,9 +113,11 @@ def test_slides_tell_and_are_ingested_later(tmp_path: Path) -> None:
     assert np.asarray(patch.image).std() > 5
     ingested = lake.ingest(slide, encoder="colour-histogram")
     assert ingested.counts == {"made": 1}
+    assert lake.bag(slide.stem, "colour-histogram").provenance["patient_id"] == "S"  # as the import was told
+    assert lake.slides["patient_id"].tolist() == ["S"]
     assert len(lake.store.spaces()) == 2
     assert verify(lake.store, deep=True).ok
-    again = lake.import_features(tmp_path / "stamp", slides=tmp_path / "slides")
+    again = lake.import_features(tmp_path / "stamp", slides=tmp_path / "slides", patient_pattern="^S")
     assert again.counts == {"already": 1, "refused": 1}
 
 
