@@ -125,12 +125,18 @@ def test_a_closed_epoch_and_its_void_commits(store: FeatureStore) -> None:
     assert len([key for key in store.objects.list("commits") if "closed" in key]) == 1
 
 
+def _damage(store: FeatureStore, key: str) -> None:
+    store.objects.replace(key, store.objects.read(key).replace(b'"attempt"', b'"attemp4"'))
+    if store.objects.local is not None:
+        os.utime(Path(store.url) / key, (1e9, 1e9))  # else it is waited for, as its writer may be at work
+
+
 def test_a_damaged_commit_and_what_it_may_name_stay(store: FeatureStore) -> None:
     """One flipped bit is no reason to remove the arrays: restored from a copy, the commit is whole again."""
     features = add_slide(store, "S1")
     key = store.bag("S1").commit.key
     whole = store.objects.read(key)
-    store.objects.replace(key, whole.replace(b'"attempt"', b'"attemp4"'))
+    _damage(store, key)
     for now in (FIRST, SECOND):
         report = collect_garbage(store, now=now)
         assert report.damaged == [key]
@@ -139,7 +145,7 @@ def test_a_damaged_commit_and_what_it_may_name_stay(store: FeatureStore) -> None
     np.testing.assert_array_equal(store.bag("S1").features, features)
     assert verify(store, deep=True).ok
     store.close_epoch("S1")
-    store.objects.replace(key, whole.replace(b'"attempt"', b'"attemp4"'))
+    _damage(store, key)
     collect_garbage(store, now=FIRST)
     assert collect_garbage(store, now=SECOND).damaged == []
     assert not store.objects.exists(key)  # dead, whatever it says
