@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from slidelake.encoders.base import EncoderSpec, PatchEncoder, check_patches
 from slidelake.encoders.registry import (
     EncoderInfo,
+    check_encoder,
     create_encoder,
     describe_encoders,
     encoder_names,
@@ -37,6 +38,7 @@ __all__ = [
     "SlideEncoder",
     "SlideEncoderSpec",
     "aggregator_names",
+    "check_encoder",
     "check_patches",
     "create_aggregator",
     "create_encoder",

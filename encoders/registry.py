@@ -20,7 +20,7 @@ from typing import Any
 from slidelake.encoders.base import PatchEncoder
 from slidelake.errors import EncoderError, MissingDependencyError, UnknownEncoderError, UsageError
 
-__all__ = ["EncoderInfo", "create_encoder", "describe_encoders", "encoder_names", "register"]
+__all__ = ["EncoderInfo", "check_encoder", "create_encoder", "describe_encoders", "encoder_names", "register"]
 
 ENTRY_POINT_GROUP = "slidelake.encoders"
 
@@ -110,6 +110,11 @@ def create_encoder(
             remedy="Return an object that follows slidelake.encoders.PatchEncoder.",
         )
     return encoder
+
+
+def check_encoder(name: str) -> None:
+    """Raises UnknownEncoderError, which lists the known, for a name that no encoder has; makes none."""
+    _find(name)
 
 
 def encoder_names() -> list[str]:

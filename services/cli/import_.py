@@ -57,7 +57,7 @@ def register(app: typer.Typer) -> None:
         from slidelake.store.interop import check_format
 
         check_format(format, path)  # before a lake is made of a mistyped word
-        lake = session.lake(create=not dry_run)
+        lake = session.lake_to_write(dry_run=dry_run)
         with WorkProgress(session.errors, "importing", unit="files") as progress:
             report = lake.import_features(
                 path,

@@ -76,10 +76,12 @@ def register(app: typer.Typer) -> None:
         ] = False,
     ) -> int:
         """Tile slides, encode tissue patches, commit features. Running it again costs nothing."""
+        from slidelake.encoders import check_encoder
         from slidelake.ingest import GridSpec
 
         spec = GridSpec.parse(grid)  # before a lake is made of a mistyped word
-        lake = session.lake(create=not dry_run, compression=compression)
+        check_encoder(encoder)
+        lake = session.lake_to_write(dry_run=dry_run, compression=compression)
         with WorkProgress(session.errors, "ingesting") as progress:
             report = lake.ingest(
                 *(paths or []),

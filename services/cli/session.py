@@ -10,6 +10,7 @@ import inspect
 import json
 import logging
 import os
+import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -54,6 +55,17 @@ class Session:
         from slidelake.services.lake import open as open_lake
 
         return open_lake(self.url(), create=create, compression=compression, snapshot=snapshot)
+
+    def lake_to_write(self, *, dry_run: bool, compression: str | None = None) -> "Lake":
+        """The lake, made where there is none; a dry run makes none, and takes an empty one in memory for it."""
+        from slidelake.services.lake import open as open_lake
+        from slidelake.store import Objects
+
+        objects = Objects(self.url())
+        there = objects.exists("slidelake.json") or objects.folders("") or objects.list("")
+        if dry_run and not there:
+            return open_lake(f"memory://dry-run-{secrets.token_hex(8)}", compression=compression)
+        return self.lake(create=not dry_run, compression=compression)
 
     def url(self) -> str:
         """Where the lake is that `--store` or SLIDELAKE_STORE names."""

@@ -106,10 +106,23 @@ def test_a_dry_run_changes_nothing(slides: Path, tmp_path: Path, run: Run) -> No
     assert sorted(store.rglob("*")) == before
 
 
+def test_a_dry_run_needs_no_lake_and_makes_none(slides: Path, tmp_path: Path, run: Run) -> None:
+    result = run("ingest", next(slides.glob("*.svs")), "--store", tmp_path / "lake", "--dry-run", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["counts"]["would-make"] == 1
+    assert not (tmp_path / "lake").exists()
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis/chapter.tex").write_text("not a lake")
+    refused = run("ingest", slides, "--store", tmp_path / "thesis", "--dry-run")
+    assert refused.exit_code == 1
+    assert "no slidelake.json" in refused.stderr
+
+
 def test_unknown_encoder_names_the_known(slides: Path, tmp_path: Path, run: Run) -> None:
     result = run("ingest", slides, "--store", tmp_path / "lake", "--encoder", "uni3")
     assert result.exit_code == 2
     assert "stain-texture" in result.stderr
+    assert not (tmp_path / "lake").exists()
 
 
 @pytest.mark.parametrize("grid", ["0px@0.5mpp", "256", "256px@-1mpp", "256px@0mpp"])
