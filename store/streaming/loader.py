@@ -17,10 +17,11 @@ from slidelake.store.streaming.augment import Augmentation
 from slidelake.store.streaming.bag_source import BagSource
 from slidelake.store.streaming.batch import Batch, Layout
 from slidelake.store.streaming.batch_maker import BatchMaker, BatchRules
+from slidelake.store.streaming.checks import check_words
 from slidelake.store.streaming.cohort import BagEntry, Cohort, Unit, read_cohort, wanted_slides
 from slidelake.store.streaming.plan import Draw, Plan, PlanRules, make_plan
 from slidelake.store.streaming.position import Position
-from slidelake.store.streaming.read_ahead import Pace, ReadAhead
+from slidelake.store.streaming.read_ahead import Answer, Pace, ReadAhead, made_alone
 from slidelake.store.streaming.room import Rooms, numpy_dtype
 from slidelake.store.streaming.sampling import Sampler
 from slidelake.store.streaming.transfer import Transfer, check_pinning, transfer_to
@@ -105,7 +106,7 @@ class BagLoader:
         with_coords: bool = True,
         on_error: Literal["raise", "skip"] = "raise",
     ) -> None:
-        _check_words(layout, balance, on_error, read_ahead)
+        check_words(layout, balance, on_error, read_ahead)
         self.store = store.at(snapshot) if snapshot else store
         wanted = wanted_slides(slides, splits, part, fold)
         self._cohort = read_cohort(self.store, space, slides=wanted, unit=unit, strict=slides is not None)
@@ -151,6 +152,11 @@ class BagLoader:
         self._position = Position()
         self._pace = Pace()
         self._plan: Plan | None = None
+        # The next epoch's first batch, if the consumer's last step left time to make it.
+        self._first: tuple[Plan, Answer[Any]] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_first": None}
 
     def __repr__(self) -> str:
         rules = self._plan_rules
@@ -217,6 +223,27 @@ class BagLoader:
     ) -> Iterator[Batch]:
         """The batches of some steps of a plan; `reached(epoch, step)` is called before each is handed over."""
         transfer = self._transfer
+        first, self._first = self._first, None
+        mine = first[1] if first is not None and first[0] is plan and numbers[:1] == range(1) else None
+        ahead: ReadAhead[Any] = ReadAhead(self._making(plan), numbers, self._threads, self._pace, mine)
+        del first, mine
+        coming = iter(numbers)
+        try:
+            for item in ahead:
+                number = next(coming)
+                if reached is not None:
+                    reached(plan.epoch, number + 1)
+                    if number == numbers[-1]:
+                        self._begin(plan.epoch + 1)
+                if transfer is not None:
+                    item = transfer.receive(item)
+                held, item = [item], None
+                yield held.pop()
+        finally:
+            ahead.close()
+
+    def _making(self, plan: Plan) -> Callable[[int], Any]:
+        transfer = self._transfer
 
         def make(number: int) -> Any:
             if transfer is None:
@@ -224,19 +251,14 @@ class BagLoader:
             with transfer.here():
                 return transfer.send(self.make(plan.steps[number], plan.epoch, number))
 
-        ahead: ReadAhead[Any] = ReadAhead(make, numbers, self._threads, self._pace)
-        coming = iter(numbers)
-        try:
-            for item in ahead:
-                number = next(coming)
-                if reached is not None:
-                    reached(plan.epoch, number + 1)
-                if transfer is not None:
-                    item = transfer.receive(item)
-                held, item = [item], None
-                yield held.pop()
-        finally:
-            ahead.close()
+        return make
+
+    def _begin(self, epoch: int) -> None:
+        """Has the first batch of the next epoch made while the consumer takes its last step of this one."""
+        if self._threads is None and self._pace.ahead():
+            plan = self._new_plan(epoch)
+            if plan.steps:
+                self._first = plan, made_alone(self._making(plan), 0)
 
     def make(self, draws: Sequence[Draw], epoch: int, step: int) -> Batch:
         """One batch of the bags drawn, in host memory."""
@@ -289,10 +311,12 @@ class BagLoader:
 
     def _plan_of(self, epoch: int) -> Plan:
         if self._plan is None or self._plan.epoch != epoch:
-            self._plan = make_plan(
-                self._rows, self._plan_rules, epoch, groups=self._groups, within=self._within
-            )
+            begun = self._first[0] if self._first is not None else None
+            self._plan = begun if begun is not None and begun.epoch == epoch else self._new_plan(epoch)
         return self._plan
+
+    def _new_plan(self, epoch: int) -> Plan:
+        return make_plan(self._rows, self._plan_rules, epoch, groups=self._groups, within=self._within)
 
     def _balanced(
         self, balance: Balance | None, groups: Sequence[Hashable] | None
@@ -313,21 +337,6 @@ class BagLoader:
             return REMOTE_READ_AHEAD
         # What a GPU does is not seen in the time between two batches: there the thread always reads ahead.
         return None if self._transfer is None else 1
-
-
-def _check_words(layout: str, balance: str | None, on_error: str, read_ahead: int | str) -> None:
-    for name, value, known in (
-        ("layout", layout, ("packed", "padded", "list")),
-        ("balance", balance, (None, "class", "patient", "class+patient")),
-        ("on_error", on_error, ("raise", "skip")),
-    ):
-        if value not in known:
-            words = ", ".join(repr(each) for each in known)
-            raise UsageError(f"{name} is {value!r}", remedy=f"Use one of {words}.")
-    if read_ahead != "auto" and (not isinstance(read_ahead, int) or not 0 <= read_ahead <= 64):
-        raise UsageError(
-            f"read_ahead is {read_ahead!r}", remedy="Use 'auto', or a number of threads from 0 to 64."
-        )
 
 
 def _label_keys(cohort: Cohort, labels: "Labels | None", strict: bool) -> list[str]:

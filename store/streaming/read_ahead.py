@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
-__all__ = ["Pace", "ReadAhead"]
+__all__ = ["Answer", "Pace", "ReadAhead", "made_alone"]
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _Made = tuple[T | None, BaseException | None]
+#: Where an item is, or will be: with what its making raised.
+Answer = SimpleQueue[_Made[T]]
 
 # What handing a batch over between threads costs, about.
 _HANDOVER = 1e-4
@@ -61,16 +63,35 @@ class Pace:
         return max(gap, thread) + _HANDOVER < gap + inline
 
 
+def made_alone(make: Callable[[int], T], number: int) -> Answer[T]:
+    """Has one item made by a thread that ends with it: an epoch's first, during the last step of the one before."""
+    answer: Answer[T] = SimpleQueue()
+
+    def work() -> None:
+        try:
+            answer.put((make(number), None))
+        except BaseException as exc:  # noqa: BLE001 - the consumer gets it, at its place in the order
+            answer.put((None, exc))
+
+    threading.Thread(target=work, name="slidelake-first-batch", daemon=True).start()
+    return answer
+
+
 class ReadAhead(Generic[T]):
     """`make(number)` for each number of a range, in order. Iterate it once, and close it.
 
     `threads` of them work on as many items ahead; 0: none; None: one where `pace` finds that it helps (hand the same
     one to the next epoch's: it has learned). What `make` raises is raised at the item's place in the order.
-    `close` ends the threads.
+    `first` is where the first item is, if it is made already. `close` ends the threads.
     """
 
     def __init__(
-        self, make: Callable[[int], T], numbers: range, threads: int | None, pace: Pace | None = None
+        self,
+        make: Callable[[int], T],
+        numbers: range,
+        threads: int | None,
+        pace: Pace | None = None,
+        first: Answer[T] | None = None,
     ) -> None:
         self._make = make
         self._numbers = numbers
@@ -79,8 +100,10 @@ class ReadAhead(Generic[T]):
         self._coming = iter(numbers)
         # A trainer's step leaves the processor's caches cold, so what runs between two steps is kept short: queues
         # written in C, a new one for each item, rather than a lock, a condition and a dictionary.
-        self._work: SimpleQueue[tuple[int, SimpleQueue[_Made[T]]] | None] = SimpleQueue()
-        self._ahead: deque[SimpleQueue[_Made[T]]] = deque()
+        self._work: SimpleQueue[tuple[int, Answer[T]] | None] = SimpleQueue()
+        self._ahead: deque[Answer[T]] = deque()
+        if first is not None and next(self._coming, None) is not None:
+            self._ahead.append(first)
         self._closed = False
         self._threads: list[threading.Thread] = []
 
@@ -131,7 +154,7 @@ class ReadAhead(Generic[T]):
             thread = threading.Thread(target=self._serve, name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
-        answer: SimpleQueue[_Made[T]] = SimpleQueue()
+        answer: Answer[T] = SimpleQueue()
         self._ahead.append(answer)
         self._work.put((number, answer))
 
@@ -140,7 +163,7 @@ class ReadAhead(Generic[T]):
             if not self._closed:
                 self._answer(*task)
 
-    def _answer(self, number: int, answer: "SimpleQueue[_Made[T]]") -> None:
+    def _answer(self, number: int, answer: Answer[T]) -> None:
         # What is made is held nowhere else once this returns, so that a batch's memory can be used again.
         began = time.perf_counter()
         try:

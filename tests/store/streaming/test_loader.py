@@ -1,6 +1,8 @@
 """BagLoader: what is in a batch, and that seed, epoch and bag alone decide it."""
 
 import json
+import pickle
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 import torch
 
 from slidelake.errors import UnknownSpaceError, UsageError
-from slidelake.store import BagLoader, FeatureStore
+from slidelake.store import BagLoader, Batch, FeatureStore
 from slidelake.store.streaming import (
     Classification,
     Compose,
@@ -195,6 +197,34 @@ def test_stopping_early_begins_the_epoch_again(store: FeatureStore) -> None:
             break
     assert loader.state_dict()["step"] == 4
     assert bags_in(loader) == first
+
+
+def test_an_epoch_begins_during_the_last_step_of_the_one_before(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store", [3000] * 4)
+    alone = BagLoader(store, seed=3, read_ahead=0)
+    expected = [list(alone) for _ in range(4)]
+    loader = BagLoader(store, seed=3)
+
+    def slow(loader: BagLoader) -> list[Batch]:
+        seen = []
+        for batch in loader:
+            time.sleep(0.02)  # longer than reading takes: reading ahead pays
+            seen.append(batch)
+        return seen
+
+    assert all_same(slow(loader), expected[0])
+    begun = loader._first
+    assert begun is not None
+    assert begun[0].epoch == 1
+    assert len(loader) == 4
+    assert all_same(slow(pickle.loads(pickle.dumps(loader))), expected[1])
+    assert all_same(slow(loader), expected[1])
+    # Another epoch than the one begun: what was made is let go of.
+    loader.set_epoch(3)
+    assert all_same(slow(loader), expected[3])
+    assert loader._first is not None
+    loader.set_epoch(0)
+    assert all_same(list(loader), expected[0])
 
 
 def test_ranks_share_the_epoch(store: FeatureStore) -> None:

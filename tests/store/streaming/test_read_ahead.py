@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from slidelake.store.streaming.read_ahead import Pace, ReadAhead
+from slidelake.store.streaming.read_ahead import Pace, ReadAhead, made_alone
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +51,25 @@ def test_an_error_comes_at_its_place(threads: int | None) -> None:
         seen.extend(ahead)
     ahead.close()
     assert seen == [0, 1, 2, 3, 4]
+
+
+def test_a_first_item_that_was_made_before_is_taken() -> None:
+    made: list[int] = []
+
+    def make(number: int) -> int:
+        made.append(number)
+        if number == 20:
+            raise ValueError("twenty")
+        return number
+
+    ahead = ReadAhead(make, range(3, 8), None, paced(1.0, 1.0), made_alone(make, 3))
+    assert list(ahead) == [3, 4, 5, 6, 7]
+    ahead.close()
+    assert made == [3, 4, 5, 6, 7]
+    failed = ReadAhead(make, range(20, 25), 1, None, made_alone(make, 20))
+    with pytest.raises(ValueError, match="twenty"):
+        next(iter(failed))
+    failed.close()
 
 
 @pytest.mark.parametrize("threads", [1, 3])
