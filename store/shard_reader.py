@@ -5,8 +5,11 @@ cold, it is read page fault by page fault, five times slower (STORE.md's measure
 """
 
 import mmap
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import FileIO
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,6 +23,8 @@ __all__ = ["LocalShard"]
 
 #: Up to so many rows are read one by one: cheaper than to map and unmap.
 FEW = 16
+# Several threads read an array of which each gets at least so much: below, starting them costs more than it saves.
+_THREADS, _PART = 4, 48 << 20
 #: Bytes read at a time where an array is gone through in blocks.
 BLOCK = 1 << 23
 
@@ -48,7 +53,11 @@ class LocalShard:
             out[...] = profile.from_chunks(chunks)
             return
         with self._open() as file:
-            self._fill(file, out)
+            threads = min(_THREADS, os.cpu_count() or 1, out.nbytes // _PART)
+            if threads > 1 and hasattr(os, "preadv"):
+                self._fill_at_once(file, out, threads)
+            else:
+                self._fill(file, out)
 
     def take(self, rows: NDArray[np.intp], out: NDArray[Any]) -> None:
         """Reads the rows of these numbers (checked already) into a buffer of their number, in their order."""
@@ -127,6 +136,27 @@ class LocalShard:
                         self.path, f"is truncated: it ends {len(view)} bytes too early", self._slide
                     )
                 view = view[count:]
+        except OSError as exc:
+            raise damaged(self.path, f"cannot be read ({exc.strerror})", self._slide) from exc
+
+    def _fill_at_once(self, file: FileIO, array: NDArray[Any], threads: int) -> None:
+        """Fills a large buffer by several threads: most of the time goes into the memory, not the file."""
+        view = array.reshape(-1).view(np.uint8).data
+        cuts = [len(view) * part // threads for part in range(threads + 1)]
+
+        def fill(span: tuple[int, int]) -> None:
+            start, end = span
+            while start < end:
+                count = os.preadv(file.fileno(), [view[start:end]], start)
+                if not count:
+                    problem = f"is truncated: it ends {end - start} bytes too early"
+                    raise damaged(self.path, problem, self._slide)
+                start += count
+
+        try:
+            with ThreadPoolExecutor(threads) as pool:
+                for _ in pool.map(fill, pairwise(cuts)):
+                    pass
         except OSError as exc:
             raise damaged(self.path, f"cannot be read ({exc.strerror})", self._slide) from exc
 

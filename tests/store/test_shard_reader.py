@@ -1,5 +1,6 @@
 """The direct reader: the same values as zarr-python's, whatever the array; damage is never read as data."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from zarr.codecs import BytesCodec, ShardingCodec, TransposeCodec, ZstdCodec
 
 from slidelake.errors import DamagedStoreError, UsageError
-from slidelake.store import Bag, FeatureStore, Objects
+from slidelake.store import Bag, FeatureStore, Objects, shard_reader
 from slidelake.store.array_reader import ArrayReader
 from slidelake.store.shard_index import make_index
 from slidelake.store.shard_reader import FEW, LocalShard
@@ -310,6 +311,22 @@ def test_damage_after_the_first_look(bag: Bag) -> None:
             read()
     shard.unlink()
     with pytest.raises(DamagedStoreError, match=r"^S1: .*gone"):
+        bag.read()
+
+
+def test_large_arrays_are_read_by_several_threads(
+    bag: Bag, features: NDArray[np.float16], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shard_reader, "_PART", features.nbytes // 3)
+    monkeypatch.setattr(shard_reader.os, "cpu_count", lambda: 8)
+    read = []
+    there = os.preadv
+    monkeypatch.setattr(shard_reader.os, "preadv", lambda *given: read.append(1) or there(*given))
+    np.testing.assert_array_equal(bag.read(), features)
+    assert len(read) == 3
+    shard = Path(bag.path) / "features/c/0/0"
+    os.truncate(shard, shard.stat().st_size // 4)  # after the look at its index
+    with pytest.raises(DamagedStoreError, match="is truncated: it ends"):
         bag.read()
 
 
