@@ -86,12 +86,12 @@ def _store() -> list[str]:
         rows.append(
             f"| {what} | {shape.format(result['figures'][key])} | {number.format(low)} to {number.format(high)} |"
         )
-    scripts = dict.fromkeys(script for script, *_ in STORE)
-    return [
-        "\n".join(rows),
-        *_compression(_result("compression")),
-        *(_source(_result(each)) for each in scripts),
+    results = [
+        _result(script) for script in dict.fromkeys([*(script for script, *_ in STORE), "compression"])
     ]
+    made = ", ".join(f"`{each['benchmark']}{' --quick' if each['quick'] else ''}`" for each in results)
+    told = f"`python -m benchmarks.NAME` of {made}; {_where(results[0])}."
+    return ["\n".join(rows), *_compression(results[-1]), told]
 
 
 def _compression(result: dict[str, Any]) -> list[str]:
@@ -135,12 +135,13 @@ def _ingest(result: dict[str, Any]) -> list[str]:
 
 
 def _source(result: dict[str, Any]) -> str:
+    return f"`python -m benchmarks.{result['benchmark']}`, {_where(result)}."
+
+
+def _where(result: dict[str, Any]) -> str:
     machine = result["machine"]
     device = f", {machine['gpu']}" if machine.get("gpu") else ""
-    return (
-        f"`python -m benchmarks.{result['benchmark']}`, {machine['cores']} cores "
-        f"({machine['cpu']}{device}), {result['date'][:10]}."
-    )
+    return f"{machine['cores']} cores ({machine['cpu']}{device}), {result['date'][:10]}"
 
 
 if __name__ == "__main__":
