@@ -89,8 +89,10 @@ def _store() -> list[str]:
     results = [
         _result(script) for script in dict.fromkeys([*(script for script, *_ in STORE), "compression"])
     ]
-    made = ", ".join(f"`{each['benchmark']}{' --quick' if each['quick'] else ''}`" for each in results)
-    told = f"`python -m benchmarks.NAME` of {made}; {_where(results[0])}."
+    made = ", ".join(
+        f"`benchmarks.{each['benchmark']}{' --quick' if each['quick'] else ''}`" for each in results
+    )
+    told = f"By `python -m` {made}; {_where(results[0])}."
     return ["\n".join(rows), *_compression(results[-1]), told]
 
 
