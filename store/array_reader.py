@@ -15,6 +15,7 @@ from slidelake.errors import StoreError
 from slidelake.store.buffers import filled_into, row_numbers
 from slidelake.store.checksums import checksum
 from slidelake.store.clients import is_client_error, meaning
+from slidelake.store.cut_across import CutAcross
 from slidelake.store.damage import damaged
 from slidelake.store.objects import Objects
 from slidelake.store.packed_reader import PackedShard
@@ -116,7 +117,7 @@ def _stored(objects: Objects, folder: str, entry: Mapping[str, Any], slide: str)
         else:
             shard = RemoteShard(objects, folder, profile, slide, tail if tail is not None else b"")
         if shard.whole:
-            return shard
+            return CutAcross(shard) if profile.axis else shard
     return _ByZarr(objects, folder, entry, slide)
 
 

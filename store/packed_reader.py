@@ -45,10 +45,6 @@ class PackedShard:
     def read_into(self, out: NDArray[Any]) -> None:
         """Reads the whole array into a C-contiguous buffer of its shape and dtype."""
         profile = self.profile
-        if profile.axis:
-            chunks = np.stack([chunk.copy() for _, chunk in self._chunks(range(profile.chunks))])
-            out[...] = profile.from_chunks(chunks)
-            return
         size = profile.chunk[0]
         for number, chunk in self._chunks(range(profile.chunks), out):
             start = number * size
@@ -59,17 +55,16 @@ class PackedShard:
     def take(self, rows: NDArray[np.intp], out: NDArray[Any]) -> None:
         """Reads the rows of these numbers (checked already), unpacking only the chunks that they lie in."""
         profile = self.profile
-        if profile.axis:
-            whole = np.empty(profile.shape, profile.numpy_dtype)
-            self.read_into(whole)
-            np.take(whole, rows, axis=0, out=out, mode="clip")
-            return
         size = profile.chunk[0]
         order = np.argsort(rows, kind="stable")
         numbers, starts = np.unique(rows[order] // size, return_index=True)
         places = np.split(order, starts[1:])
         for (number, chunk), place in zip(self._chunks(numbers.tolist()), places, strict=True):
             out[place] = chunk[rows[place] - number * size]
+
+    def read_chunks(self) -> NDArray[Any]:
+        """All inner chunks, padding and all: (chunks, *chunk)."""
+        return np.stack([chunk.copy() for _, chunk in self._chunks(range(self.profile.chunks))])
 
     def mapped(self) -> None:
         """Nothing: packed rows cannot be mapped."""
@@ -78,11 +73,6 @@ class PackedShard:
     def blocks(self) -> Iterator[NDArray[Any]]:
         """The array's rows in order, an inner chunk at a time, each valid until the next."""
         profile = self.profile
-        if profile.axis:
-            whole = np.empty(profile.shape, profile.numpy_dtype)
-            self.read_into(whole)
-            yield whole
-            return
         for number, chunk in self._chunks(range(profile.chunks)):
             yield chunk[: profile.rows - number * profile.chunk[0]]
 

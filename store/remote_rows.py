@@ -53,22 +53,11 @@ class RemoteShard:
 
     def read_into(self, out: NDArray[Any]) -> None:
         """Reads the whole array into a C-contiguous buffer of its shape and dtype."""
-        profile = self.profile
-        if profile.axis:
-            chunks = np.empty((profile.chunks, *profile.chunk), profile.numpy_dtype)
-            self._fill(chunks, 0)
-            out[...] = profile.from_chunks(chunks)
-            return
         self._fill(out, 0)
 
     def take(self, rows: NDArray[np.intp], out: NDArray[Any]) -> None:
         """Reads the rows of these numbers (checked already) into a buffer of their number, in their order."""
         profile = self.profile
-        if profile.axis:
-            whole = np.empty(profile.shape, profile.numpy_dtype)
-            self.read_into(whole)
-            np.take(whole, rows, axis=0, out=out, mode="clip")
-            return
         width = profile.row_bytes
         order = np.argsort(rows, kind="stable")
         spans = merged_ranges(rows[order], max(1, GAP // width), max(1, PART // width))
@@ -81,6 +70,12 @@ class RemoteShard:
                 places = order[low:high]
                 out[places] = block[rows[places] - first]
 
+    def read_chunks(self) -> NDArray[Any]:
+        """All inner chunks, padding and all: (chunks, *chunk)."""
+        chunks = np.empty((self.profile.chunks, *self.profile.chunk), self.profile.numpy_dtype)
+        self._fill(chunks, 0)
+        return chunks
+
     def mapped(self) -> None:
         """Nothing: there is no file here to map."""
         return None
@@ -88,11 +83,6 @@ class RemoteShard:
     def blocks(self) -> Iterator[NDArray[Any]]:
         """The array's rows in order, some 128 MiB at a time."""
         profile = self.profile
-        if profile.axis:
-            whole = np.empty(profile.shape, profile.numpy_dtype)
-            self.read_into(whole)
-            yield whole
-            return
         step = max(1, IN_FLIGHT // profile.row_bytes)
         for start in range(0, profile.rows, step):
             block = np.empty((min(step, profile.rows - start), *profile.shape[1:]), profile.numpy_dtype)

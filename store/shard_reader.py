@@ -45,15 +45,8 @@ class LocalShard:
 
     def read_into(self, out: NDArray[Any]) -> None:
         """Reads the whole array into a C-contiguous buffer of its shape and dtype."""
-        profile = self.profile
-        if profile.axis:
-            chunks = np.empty((profile.chunks, *profile.chunk), profile.numpy_dtype)
-            with self._open() as file:
-                self._fill(file, chunks)
-            out[...] = profile.from_chunks(chunks)
-            return
         with self._open() as file:
-            threads = min(_THREADS, os.cpu_count() or 1, out.nbytes // _PART)
+            threads = min(_THREADS, _cores(), out.nbytes // _PART)
             if threads > 1 and hasattr(os, "preadv"):
                 self._fill_at_once(file, out, threads)
             else:
@@ -62,11 +55,6 @@ class LocalShard:
     def take(self, rows: NDArray[np.intp], out: NDArray[Any]) -> None:
         """Reads the rows of these numbers (checked already) into a buffer of their number, in their order."""
         profile = self.profile
-        if profile.axis:
-            whole = np.empty(profile.shape, profile.numpy_dtype)
-            self.read_into(whole)
-            np.take(whole, rows, axis=0, out=out, mode="clip")
-            return
         with self._open() as file:
             if len(rows) <= FEW:
                 for place, row in enumerate(rows.tolist()):
@@ -78,21 +66,21 @@ class LocalShard:
         np.take(self._view(mapped), rows, axis=0, out=out, mode="clip")
         mapped.close()
 
-    def mapped(self) -> NDArray[Any] | None:
-        """The rows as a read-only memory map, which is let go of with the array; None where they are cut otherwise."""
-        if self.profile.axis:
-            return None
+    def read_chunks(self) -> NDArray[Any]:
+        """All inner chunks, padding and all: (chunks, *chunk)."""
+        chunks = np.empty((self.profile.chunks, *self.profile.chunk), self.profile.numpy_dtype)
+        with self._open() as file:
+            self._fill(file, chunks)
+        return chunks
+
+    def mapped(self) -> NDArray[Any]:
+        """The rows as a read-only memory map, which is let go of with the array."""
         with self._open() as file:
             return self._view(self._map(file))
 
     def blocks(self) -> Iterator[NDArray[Any]]:
         """The array's rows in order, some 8 MiB at a time, each valid until the next."""
         profile = self.profile
-        if profile.axis:
-            whole = np.empty(profile.shape, profile.numpy_dtype)
-            self.read_into(whole)
-            yield whole
-            return
         step = max(1, BLOCK // profile.row_bytes)
         buffer = np.empty((min(step, profile.rows), *profile.shape[1:]), profile.numpy_dtype)
         with self._open() as file:
@@ -169,3 +157,8 @@ class LocalShard:
 
     def _view(self, mapped: mmap.mmap) -> NDArray[Any]:
         return np.frombuffer(mapped, self.profile.numpy_dtype).reshape(self.profile.shape)
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -43,8 +43,8 @@ def register(app: typer.Typer) -> None:
             session.say(f"would delete: {names}")
             return 0
         session.say(f"deleted: {names}")
-        parts = [f"{count:,} {part}" for part, count in report.objects.items()]
-        parts += [f"{report.index_rows:,} index rows"] if report.index_rows else []
+        parts = [f"{part}: {count:,}" for part, count in report.objects.items()]
+        parts += [f"index rows: {report.index_rows:,}"] if report.index_rows else []
         if parts:
             session.say(f"removed or rewritten: {', '.join(parts)}")
         if report.marks_until is not None:

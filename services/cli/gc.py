@@ -55,5 +55,16 @@ def duration(text: str) -> timedelta:
     return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
 
 
+#: What the report's kinds are to people; what a deletion swept has words of its own.
+_WORDS = {
+    "attempts": "files never committed",
+    "superseded": "files of older generations",
+    "closed": "files of closed epochs",
+    "void": "commits cut off",
+    "deleted": "marks of deleted slides",
+    "aside": "files of killed writers",
+}
+
+
 def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
+    return ", ".join(f"{_WORDS.get(kind, kind)}: {count:,}" for kind, count in counts.items())

@@ -19,6 +19,7 @@ from zarr.codecs import BytesCodec, ShardingCodec, TransposeCodec, ZstdCodec
 from slidelake.errors import DamagedStoreError, UsageError
 from slidelake.store import Bag, FeatureStore, Objects, shard_reader
 from slidelake.store.array_reader import ArrayReader
+from slidelake.store.cut_across import CutAcross
 from slidelake.store.shard_index import make_index
 from slidelake.store.shard_reader import FEW, LocalShard
 from slidelake.store.shard_writer import write_array
@@ -74,7 +75,7 @@ def test_scores_are_cut_along_their_second_axis(tmp_path: Path, shape: tuple[int
     np.testing.assert_array_equal(reader.rows(chosen), array[chosen])
     if array.size:
         assert reader.mapped() is None
-        assert isinstance(reader._stored, LocalShard)
+        assert isinstance(reader._stored, CutAcross)
 
 
 def test_three_dimensions_and_one(tmp_path: Path) -> None:
@@ -318,7 +319,7 @@ def test_large_arrays_are_read_by_several_threads(
     bag: Bag, features: NDArray[np.float16], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shard_reader, "_PART", features.nbytes // 3)
-    monkeypatch.setattr(shard_reader.os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(shard_reader, "_cores", lambda: 8)
     read = []
     there = os.preadv
     monkeypatch.setattr(shard_reader.os, "preadv", lambda *given: read.append(1) or there(*given))
