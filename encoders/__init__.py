@@ -18,18 +18,28 @@ from slidelake.encoders.stain import stain_shift
 
 if TYPE_CHECKING:
     from slidelake.encoders.slide import (
+        Bags,
         Block,
+        Checkpoint,
         EmbedReport,
         SlideEmbedding,
         SlideEncoder,
         SlideEncoderSpec,
+        SlideModel,
+        SlideOutput,
         aggregator_names,
         create_aggregator,
+        create_slide_model,
         embed,
+        load_checkpoint,
+        save_checkpoint,
+        slide_model_names,
     )
 
 __all__ = [
+    "Bags",
     "Block",
+    "Checkpoint",
     "EmbedReport",
     "EncoderInfo",
     "EncoderSpec",
@@ -37,15 +47,21 @@ __all__ = [
     "SlideEmbedding",
     "SlideEncoder",
     "SlideEncoderSpec",
+    "SlideModel",
+    "SlideOutput",
     "aggregator_names",
     "check_encoder",
     "check_patches",
     "create_aggregator",
     "create_encoder",
+    "create_slide_model",
     "describe_encoders",
     "embed",
     "encoder_names",
+    "load_checkpoint",
     "register",
+    "save_checkpoint",
+    "slide_model_names",
     "stain_shift",
 ]
 

@@ -1,19 +1,55 @@
 """Slide encoders: a bag of patch features to one embedding a slide.
 
-One file an aggregator, one line in registry.py.
+One file a slide encoder, one line in registry.py.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from slidelake.encoders.slide.base import Block, SlideEmbedding, SlideEncoder, SlideEncoderSpec
 from slidelake.encoders.slide.embed import EmbedReport, embed
-from slidelake.encoders.slide.registry import aggregator_names, create_aggregator
+from slidelake.encoders.slide.registry import (
+    aggregator_names,
+    create_aggregator,
+    create_slide_model,
+    slide_model_names,
+)
+
+if TYPE_CHECKING:
+    from slidelake.encoders.slide.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+    from slidelake.encoders.slide.model import Bags, SlideModel, SlideOutput
 
 __all__ = [
+    "Bags",
     "Block",
+    "Checkpoint",
     "EmbedReport",
     "SlideEmbedding",
     "SlideEncoder",
     "SlideEncoderSpec",
+    "SlideModel",
+    "SlideOutput",
     "aggregator_names",
     "create_aggregator",
+    "create_slide_model",
     "embed",
+    "load_checkpoint",
+    "save_checkpoint",
+    "slide_model_names",
 ]
+
+#: These bring torch, and wait until they are asked for.
+_HOME = {
+    "Bags": "model",
+    "Checkpoint": "checkpoint",
+    "SlideModel": "model",
+    "SlideOutput": "model",
+    "load_checkpoint": "checkpoint",
+    "save_checkpoint": "checkpoint",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"slidelake.encoders.slide.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

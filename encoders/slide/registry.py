@@ -1,35 +1,88 @@
-"""Aggregators by name."""
+"""Slide encoders by name: those that need no checkpoint (aggregators), and those that are trained (models)."""
 
 import difflib
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from slidelake.errors import UnknownAggregatorError
+from slidelake.errors import UnknownAggregatorError, UsageError
 
 if TYPE_CHECKING:
     from slidelake.encoders.slide.base import SlideEncoder
+    from slidelake.encoders.slide.model import SlideModel
 
-#: name → "module:class", loaded when it is asked for; one line makes an aggregator known.
-_AGGREGATORS = {
-    "max": "slidelake.encoders.slide.max:MaxAggregator",
-    "mean": "slidelake.encoders.slide.mean:MeanAggregator",
+
+class _Entry(NamedTuple):
+    """Where a slide encoder is: its module, imported when asked for, and its classes there ("" = has none)."""
+
+    module: str
+    model: str = ""
+    aggregator: str = ""
+
+
+#: One line makes a slide encoder known.
+_SLIDE_ENCODERS: Mapping[str, _Entry] = {
+    "max": _Entry("max", aggregator="MaxAggregator"),
+    "mean": _Entry("mean", model="MeanModel", aggregator="MeanAggregator"),
 }
 
 
 def aggregator_names() -> list[str]:
-    """The names that `create_aggregator` knows, sorted."""
-    return sorted(_AGGREGATORS)
+    """The names that `create_aggregator` knows: slide encoders that need no checkpoint, sorted."""
+    return sorted(name for name, entry in _SLIDE_ENCODERS.items() if entry.aggregator)
+
+
+def slide_model_names() -> list[str]:
+    """The names that `create_slide_model` knows: slide encoders that can be trained, sorted."""
+    return sorted(name for name, entry in _SLIDE_ENCODERS.items() if entry.model)
 
 
 def create_aggregator(name: str, *, encoder_id: str) -> "SlideEncoder":
     """An aggregator for the bags of one patch encoder; UnknownAggregatorError lists the known ones."""
-    if name not in _AGGREGATORS:
-        close = difflib.get_close_matches(name, _AGGREGATORS, n=1)
-        hint = f"Did you mean {close[0]}? " if close else ""
-        raise UnknownAggregatorError(
-            f"there is no aggregator {name!r}", remedy=f"{hint}Use one of: {', '.join(aggregator_names())}."
-        )
-    module, attribute = _AGGREGATORS[name].split(":")
-    make: Callable[[str], SlideEncoder] = getattr(import_module(module), attribute)
+    known = aggregator_names()
+    if name not in known:
+        raise _unknown("aggregator", name, known)
+    entry = _SLIDE_ENCODERS[name]
+    make: Callable[[str], SlideEncoder] = _load(entry.module, entry.aggregator)
     return make(encoder_id)
+
+
+def create_slide_model(name: str, *, dim: int, outputs: int, **options: Any) -> "SlideModel":
+    """A slide encoder to train: D features a patch in, `outputs` logits out; torch's generator draws its weights.
+
+    Raises UnknownAggregatorError for the name, UsageError for an option that it does not have.
+    """
+    known = slide_model_names()
+    if name not in known:
+        raise _unknown("slide encoder to train", name, known)
+    entry = _SLIDE_ENCODERS[name]
+    make: type[SlideModel] = _load(entry.module, entry.model)
+    signature = inspect.signature(make)
+    takes = [each for each in signature.parameters if each not in ("dim", "outputs")]
+    strange = sorted(set(options) - set(takes))
+    if strange:
+        close = difflib.get_close_matches(strange[0], takes, n=1)
+        hint = f"Did you mean {close[0]}? " if close else ""
+        raise UsageError(
+            f"{name} has no option {strange[0]!r}",
+            remedy=f"{hint}It takes: {', '.join(takes) or 'none'}.",
+        )
+    bound = signature.bind(dim, outputs, **options)
+    bound.apply_defaults()
+    model = make(*bound.args, **bound.kwargs)
+    model.name, model.dim, model.outputs = name, dim, outputs
+    model.options = {each: bound.arguments[each] for each in takes}
+    return model
+
+
+def _load(module: str, attribute: str) -> Any:
+    return getattr(import_module(f"slidelake.encoders.slide.{module}"), attribute)
+
+
+def _unknown(what: str, name: str, known: list[str]) -> UnknownAggregatorError:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean {close[0]}? " if close else ""
+    return UnknownAggregatorError(
+        f"there is no {what} {name!r}", remedy=f"{hint}Use one of: {', '.join(known)}."
+    )
