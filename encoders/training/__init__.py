@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from slidelake.encoders.training.config import LOSSES, METRICS, TrainConfig
+from slidelake.encoders.training.config import LOSSES, METRICS, TITLES, TrainConfig
 from slidelake.encoders.training.config_file import make_config, read_config, write_config
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LOSSES",
     "METRICS",
+    "TITLES",
     "Estimate",
     "FoldReport",
     "Measured",

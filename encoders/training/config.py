@@ -8,7 +8,7 @@ from typing import Any
 
 from slidelake.errors import UsageError
 
-__all__ = ["LOSSES", "METRICS", "TrainConfig"]
+__all__ = ["LOSSES", "METRICS", "TITLES", "TrainConfig"]
 
 #: The losses of each kind of task, the default first.
 LOSSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -26,6 +26,12 @@ METRICS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "survival": ("c_index",),
     }
 )
+#: What measures are called.
+TITLES = {
+    "auroc": "AUROC", "average_precision": "Average precision", "balanced_accuracy": "Balanced accuracy",
+    "accuracy": "Accuracy", "f1": "F1 (macro)", "kappa": "Cohen's kappa", "spearman": "Spearman's ρ", "r2": "R²",
+    "mae": "Mean absolute error", "c_index": "C-index", "loss": "Loss",
+}  # fmt: skip
 #: Bags of a batch where nothing is said of its size.
 DEFAULT_BAGS = 8
 _COLUMNS = {"classification": (1, 1), "regression": (1, 10_000), "survival": (2, 2)}

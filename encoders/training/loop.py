@@ -42,6 +42,7 @@ __all__ = ["BEST", "STATE", "FoldTraining"]
 log = logging.getLogger(__name__)
 
 BEST, STATE, LOG = "best.safetensors", "state.pt", "log.csv"
+_SAVED = "the training was stopped and its state saved; --resume goes on with it"
 #: On a GPU losses are looked at after so many steps, so that the steps do not wait for it.
 _LOOK_EVERY = 16
 
@@ -152,7 +153,7 @@ class FoldTraining:
                     self.ended = "patience"
                     return
                 if epoch + 1 < self.config.epochs and self._due() == "stop":
-                    raise KeyboardInterrupt
+                    raise KeyboardInterrupt(_SAVED)
         finally:
             if writer is not None:
                 writer.close()
@@ -182,7 +183,7 @@ class FoldTraining:
                 started = time.monotonic()
                 self._save(loader)
             if due == "stop" and number + 1 < len(bags):
-                raise KeyboardInterrupt
+                raise KeyboardInterrupt(_SAVED)
         self._look(waiting)
         self.sums.seconds += time.monotonic() - started
 

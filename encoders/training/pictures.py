@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slidelake.encoders.training.config import TrainConfig
+from slidelake.encoders.training.config import TITLES, TrainConfig
 from slidelake.encoders.training.metrics import ranked_within_folds
 from slidelake.encoders.training.predict import Predictions
 from slidelake.encoders.training.tasks import ClassificationTask, RegressionTask, Task
@@ -113,14 +113,6 @@ def _curves(figure: "Figure", histories: Histories, config: TrainConfig) -> None
         axes.xaxis.get_major_locator().set_params(integer=True)
         if axes.get_legend_handles_labels()[1]:
             axes.legend()
-
-
-#: What measures are called.
-TITLES = {
-    "auroc": "AUROC", "average_precision": "Average precision", "balanced_accuracy": "Balanced accuracy",
-    "accuracy": "Accuracy", "f1": "F1 (macro)", "kappa": "Cohen's kappa", "spearman": "Spearman's ρ", "r2": "R²",
-    "mae": "Mean absolute error", "c_index": "C-index", "loss": "Loss",
-}  # fmt: skip
 
 
 def _values(history: Sequence[Mapping[str, Any]], name: str) -> list[float]:
@@ -243,23 +235,34 @@ def _scatter(figure: "Figure", task: RegressionTask, shown: Predictions) -> None
 
 def _kaplan_meier(figure: "Figure", task: Task, shown: Predictions) -> None:
     from lifelines import KaplanMeierFitter
-    from lifelines.plotting import add_at_risk_counts
     from lifelines.statistics import logrank_test
 
-    axes = figure.subplots()
+    axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(7, 1))
     high = ranked_within_folds(shown).values[:, 0] > 0.5
     times, events = shown.targets[:, 0], shown.targets[:, 1]
-    fits = []
-    for name, mine, colour in (("low risk", ~high, PALETTE[0]), ("high risk", high, PALETTE[5])):
+    groups = (("high risk", high, PALETTE[5]), ("low risk", ~high, PALETTE[0]))
+    for name, mine, colour in groups:
         if mine.any():
             label = f"{name}: {mine.sum()} bags, {int(events[mine].sum())} events"
-            fits.append(KaplanMeierFitter(label=label).fit(times[mine], events[mine]))
-            fits[-1].plot_survival_function(ax=axes, color=colour, lw=2, ci_alpha=0.15)
+            fit = KaplanMeierFitter(label=label).fit(times[mine], events[mine])
+            fit.plot_survival_function(ax=axes, color=colour, lw=2, ci_alpha=0.15)
     said = ""
     if high.any() and not high.all() and events.any():
         found = logrank_test(times[high], times[~high], events[high], events[~high])
-        said = f"; log-rank p = {found.p_value:.2g}"
-    axes.set(ylim=(0, 1.03), xlabel=str(task.about()["time"]), ylabel="share without event")
+        said = f"\nlog-rank p = {found.p_value:.2g}"
+    axes.set(xlim=(0, times.max() * 1.02), ylim=(0, 1.03), ylabel="share without event", xlabel="")
     axes.set_title(f"Kaplan–Meier by the median risk, {_who(shown)}{said}")
     axes.legend(loc="best")
-    add_at_risk_counts(*fits, ax=axes, rows_to_show=["At risk"], fig=figure)
+    below.grid(False)
+    below.spines[:].set_visible(False)
+    below.tick_params(length=0)
+    below.tick_params(axis="y", pad=18)
+    below.set(ylim=(-0.6, 1.6), xlabel=str(task.about()["time"]))
+    below.set_yticks([1, 0], [name for name, _, _ in groups])
+    below.set_title("bags at risk", fontsize=9, fontweight="normal", color=PALE)
+    for tick in axes.get_xticks():
+        for row, (_, mine, colour) in zip((1, 0), groups, strict=True):
+            if 0 <= tick <= times.max():
+                below.text(
+                    tick, row, str(int((times[mine] >= tick).sum())), ha="center", va="center", color=colour
+                )

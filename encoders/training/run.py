@@ -89,8 +89,9 @@ def train(
     where it stopped, and ends with the same bits as if it had never stopped. Under torchrun each process takes its
     share of the batches; the first one writes, and all return the same report.
 
-    progress: start (folds, parts), fold (fold, counts), steps (total), step (done), epoch (a row of the log),
-    measure, end. Ctrl-C or SIGTERM: the state is saved, then KeyboardInterrupt.
+    progress: start (folds, epochs), fold (fold, counts), steps (total), step (done), epoch (a row of the log), trained
+    (kept: the row of the epoch that was kept), measure, end. Ctrl-C or SIGTERM: the state is saved, then
+    KeyboardInterrupt.
 
     Raises UsageError and its kinds for what cannot be trained, MissingDependencyError without the packages of
     `slidelake[train]`, NotFiniteError for a loss that is no number, SlidelakeError where memory does not suffice.
@@ -118,7 +119,7 @@ def train(
             "splits": checksum,
             "processes": world.size,
         }
-        tell("start", folds=len(cohort.folds), cohort=cohort)
+        tell("start", folds=len(cohort.folds), epochs=config.epochs)
         done = []
         for fold, (task, labels) in zip(cohort.folds, fitted, strict=True):
             folder = out if fold is None else out / f"fold-{fold}"
@@ -234,6 +235,8 @@ def _fold(training: FoldTraining) -> _Fold:
         "best_epoch": next(row["epoch"] for row in reversed(training.history) if row["best"]),
         "history": training.history,
     }
+    kept = training.history[said["best_epoch"]]
+    training.tell("trained", fold=fold, epochs=len(training.history), ended=training.ended, kept=kept)
     if world.first:
         write_predictions(folder / PREDICTIONS, task, predictions, unit)
         predictions = read_predictions(folder / PREDICTIONS, task, unit)

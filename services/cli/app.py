@@ -25,6 +25,7 @@ from slidelake.services.cli import (
     stats,
     status,
     synth,
+    train,
     verify,
 )
 from slidelake.services.cli.session import Commands, JsonOption, Session, StoreOption, VerboseOption
@@ -77,6 +78,7 @@ COMMANDS = (
     index,
     search,
     split,
+    train,
     encoders,
     doctor,
     demo,
