@@ -56,7 +56,7 @@ class TrainProgress:
         if event == "start":
             self._folds, self._epochs = fields["folds"], fields["epochs"]
         elif event == "fold":
-            self._fold = "" if fields["fold"] is None else f"fold {fields['fold'] + 1} of {self._folds}: "
+            self._fold = "" if fields["fold"] is None else f"fold {fields['fold']} (of {self._folds}): "
             counts = ", ".join(f"{c.part} {c.bags:,}" for c in fields["counts"])
             self._print(f"{self._fold}bags of {counts}")
             self._said = ""
