@@ -86,11 +86,6 @@ class FoldTraining:
         self.model = create_slide_model(
             config.encoder, dim=self.bag.dim, outputs=self.task.outputs, **config.options
         ).to(world.device)
-        if self.task.kind not in self.model.tasks:
-            raise UsageError(
-                f"{config.encoder} is not made for {self.task.kind}",
-                remedy=f"It learns: {', '.join(sorted(self.model.tasks))}.",
-            )
         world.same_weights(self.model)
         self.optimizer = _optimizer(self.model, config)
         self.patience = Patience(

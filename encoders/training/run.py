@@ -18,6 +18,7 @@ import torch
 import xxhash
 
 from slidelake._version import __version__
+from slidelake.encoders.slide.registry import create_slide_model
 from slidelake.encoders.training.cohort import VAL, Cohort, read_cohort
 from slidelake.encoders.training.config import TrainConfig
 from slidelake.encoders.training.config_file import make_config, read_config, write_config
@@ -107,6 +108,7 @@ def train(
         cohort = read_cohort(store, config, splits)
         # Everything that can be refused is refused here, before the first fold is trained for hours.
         fitted = [fit_task(config, cohort.labels, cohort.bags("train", fold)) for fold in cohort.folds]
+        _check_model(cohort, config, fitted[0][0])
         if world.first:
             out.mkdir(parents=True, exist_ok=True)
             cohort.splits.save(out / SPLITS, overwrite=True)
@@ -140,6 +142,13 @@ def train(
             save_report(report)
         tell("end")
         return report
+
+
+def _check_model(cohort: Cohort, config: TrainConfig, task: Task) -> None:
+    """Raises UsageError for a slide encoder or an option that there is not, or that is not made for the task."""
+    dim = cohort.store.bag(cohort.slides("train", cohort.folds[0])[0], cohort.space).dim
+    model = create_slide_model(config.encoder, dim=dim, outputs=task.outputs, **config.options)
+    model.check_task(task.kind)
 
 
 def _need_packages(config: TrainConfig) -> None:

@@ -12,18 +12,18 @@ from a first pass without gradient, and the second one draws the same chance aga
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 import xxhash
 from torch import Tensor, nn
 
+from slidelake.encoders.slide.entropy import negative_entropy
 from slidelake.encoders.slide.model import Bags, SlideModel, SlideOutput
 from slidelake.encoders.training.config import TrainConfig
 from slidelake.encoders.training.distributed import World
 from slidelake.encoders.training.precision import Precision
 from slidelake.encoders.training.tasks import Task
-from slidelake.errors import UsageError
 
 if TYPE_CHECKING:
     from slidelake.store.streaming import Batch
@@ -120,7 +120,7 @@ class Stepper:
         """The model's own terms, and the entropy's: means over the batch's bags."""
         terms = [term.float() for term in output.losses.values()]
         if self.config.entropy_weight:
-            terms.append(self.config.entropy_weight * _negative_entropy(output, packed, self.model.name))
+            terms.append(self.config.entropy_weight * negative_entropy(output, packed.cu_seqlens))
         return torch.stack(terms).sum() if terms else torch.zeros((), device=self.world.device)
 
     def _move(self) -> Tensor:
@@ -136,14 +136,3 @@ class Stepper:
 
 def _risks(output: SlideOutput) -> Tensor:
     return output.logits.float()[:, 0]
-
-
-def _negative_entropy(output: SlideOutput, packed: Bags, name: str) -> Any:
-    if output.scores is None or output.lse is None:
-        raise UsageError(
-            f"entropy_weight is given, and {name} has no attention",
-            remedy="Leave it out, or train a slide encoder with attention.",
-        )
-    from slidelake.encoders.slide.entropy import negative_entropy
-
-    return negative_entropy(output.scores, output.lse, packed.cu_seqlens).mean()
