@@ -1,5 +1,6 @@
 """The pictures of a report: how the loss fell, and what the predictions of held-out patients look like."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +54,7 @@ def draw_pictures(
         figure = save("curves.png", 9.2, 3.6)
         _curves(figure, histories, config)
         figure.savefig(folder / names[-1])
-        for name, size, draw in _of_task(task):
+        for name, size, draw in _of_task(task) if len(shown) else []:
             figure = save(name, *size(task))
             draw(figure, task, shown)
             figure.savefig(folder / name)
@@ -248,7 +249,10 @@ def _kaplan_meier(figure: "Figure", task: Task, shown: Predictions) -> None:
             fit.plot_survival_function(ax=axes, color=colour, lw=2, ci_alpha=0.15)
     said = ""
     if high.any() and not high.all() and events.any():
-        found = logrank_test(times[high], times[~high], events[high], events[~high])
+        with warnings.catch_warnings():
+            # lifelines 0.30 calls pandas in a way that pandas 4 will not take; the constraint on pandas is theirs.
+            warnings.filterwarnings("ignore", "Starting with pandas version 4")
+            found = logrank_test(times[high], times[~high], events[high], events[~high])
         said = f"\nlog-rank p = {found.p_value:.2g}"
     axes.set(xlim=(0, times.max() * 1.02), ylim=(0, 1.03), ylabel="share without event", xlabel="")
     axes.set_title(f"Kaplan–Meier by the median risk, {_who(shown)}{said}")

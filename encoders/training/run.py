@@ -18,6 +18,8 @@ import torch
 import xxhash
 
 from slidelake._version import __version__
+from slidelake.encoders.slide.entropy import attention_entropy
+from slidelake.encoders.slide.model import Bags
 from slidelake.encoders.slide.registry import create_slide_model
 from slidelake.encoders.training.cohort import VAL, Cohort, read_cohort
 from slidelake.encoders.training.config import TrainConfig
@@ -48,6 +50,8 @@ __all__ = ["train"]
 log = logging.getLogger(__name__)
 
 CONFIG, SPLITS, PREDICTIONS, DONE = "config.toml", "splits.json", "predictions.csv", "fold.json"
+#: With fewer bags in a step, risk sets say little.
+_FEW_BAGS = 16
 #: All that a training writes, so that overwriting takes away nothing else.
 _OURS = (
     CONFIG,
@@ -108,7 +112,7 @@ def train(
         cohort = read_cohort(store, config, splits)
         # Everything that can be refused is refused here, before the first fold is trained for hours.
         fitted = [fit_task(config, cohort.labels, cohort.bags("train", fold)) for fold in cohort.folds]
-        _check_model(cohort, config, fitted[0][0])
+        _check_model(cohort, config, fitted[0][0], world)
         if world.first:
             out.mkdir(parents=True, exist_ok=True)
             cohort.splits.save(out / SPLITS, overwrite=True)
@@ -130,29 +134,41 @@ def train(
             )
             done.append(_fold(training))
         tell("measure")
-        report = _report(out, cohort, config, fitted[0][0], done, world, events)
+        task = fitted[0][0]
+        report = _report(out, cohort, config, task, done, world, events)
         report = replace(report, splits_checksum=checksum, run=_run(world, training, began))
         if world.first:
-            everything = concatenate([each.predictions for each in done])
-            write_predictions(out / PREDICTIONS, fitted[0][0], everything, config.unit)
-            histories = {each.report.fold: each.history for each in done}
-            shown = everything.where(report.shown)
-            names = draw_pictures(out / "pictures", fitted[0][0], shown, histories, config)
-            report = replace(report, pictures=tuple(f"pictures/{name}" for name in names))
+            everything = concatenate(task, [each.predictions for each in done])
+            write_predictions(out / PREDICTIONS, task, everything, config.unit)
+            if config.pictures:
+                histories = {each.report.fold: each.history for each in done}
+                shown = everything.where(report.shown)
+                names = draw_pictures(out / "pictures", task, shown, histories, config)
+                report = replace(report, pictures=tuple(f"pictures/{name}" for name in names))
             save_report(report)
         tell("end")
         return report
 
 
-def _check_model(cohort: Cohort, config: TrainConfig, task: Task) -> None:
+def _check_model(cohort: Cohort, config: TrainConfig, task: Task, world: World) -> None:
     """Raises UsageError for a slide encoder or an option that there is not, or that is not made for the task."""
     dim = cohort.store.bag(cohort.slides("train", cohort.folds[0])[0], cohort.space).dim
     model = create_slide_model(config.encoder, dim=dim, outputs=task.outputs, **config.options)
     model.check_task(task.kind)
+    if config.entropy_weight:
+        # Whether there is attention, an output tells.
+        bag = Bags(torch.zeros(8, dim), torch.tensor([0, 8]), coords=torch.zeros(8, 2, dtype=torch.int32))
+        with torch.no_grad():
+            attention_entropy(model.eval()(bag), bag.cu_seqlens)
+    if task.joint and config.bags is not None and config.bags * config.accumulate * world.size < 2:
+        raise UsageError(
+            "Cox's loss compares bags, and a step has one",
+            remedy="Give --bags-per-batch or --accumulate so that a step has two bags at least, better dozens.",
+        )
 
 
 def _need_packages(config: TrainConfig) -> None:
-    needed = ["matplotlib", *(["lifelines"] if config.task == "survival" else [])]
+    needed = ["matplotlib"] * config.pictures + ["lifelines"] * (config.task == "survival")
     if absent := [name for name in needed if find_spec(name) is None]:
         raise MissingDependencyError(
             f"training needs {' and '.join(absent)}", remedy="pip install 'slidelake[train]'."
@@ -280,9 +296,9 @@ def _report(
     world: World,
     events: bool,
 ) -> TrainReport:
-    everything = concatenate([each.predictions for each in done])
+    everything = concatenate(task, [each.predictions for each in done])
     parts = [part for part in (VAL, *cohort.held_out) if part in everything.parts]
-    shown = next((part for part in parts if part != VAL), VAL)
+    shown = next((part for part in parts if part != VAL), VAL if VAL in parts else "")
     measured = []
     for part in parts:
         for fold in [*([] if len(cohort.folds) == 1 else range(len(cohort.folds))), None]:
@@ -292,6 +308,9 @@ def _report(
                 draws = config.bootstrap if part != VAL else 0
                 measured.append(_measured(part, fold, made, task, config, draws))
     notes = list(cohort.notes)
+    if task.joint and config.bags is not None and config.bags * config.accumulate * world.size < _FEW_BAGS:
+        bags = config.bags * config.accumulate * world.size
+        notes.append(f"Cox's loss compared {bags} bags a step: with --accumulate it compares more")
     if config.tensorboard == "auto" and not events:
         notes.append("no TensorBoard events: pip install 'slidelake[train]' for them")
     labels: Labels = cohort.labels

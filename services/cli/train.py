@@ -65,6 +65,7 @@ FLAGS = (
     Flag("bootstrap", int, "Draws of the 95 % intervals; default 1000; 0: none."),
     Flag("checkpoint_minutes", float, "Between saved states within an epoch; default 10."),
     Flag("tensorboard", bool, "Events for TensorBoard; default: where it is installed."),
+    Flag("pictures", bool, "Draw the pictures of the report (default), or not."),
     Flag("cache", str, "Keep copies of a remote lake's features here.", "FOLDER"),
 )
 
@@ -202,7 +203,8 @@ def _finish(session: Session, report: "TrainReport") -> None:
         )
     for name in report.metrics():
         table.add_row(TITLES[name], *(str(each.metrics[name]) for each in whole))
-    session.say(table)
+    if whole:
+        session.say(table)
     for reason, slides in report.left_out.items():
         session.say(f"left out, {escape(reason)}: {len(slides):,}")
     for note in report.notes:
