@@ -121,7 +121,9 @@ def read_cohort(store: "FeatureStore", config: TrainConfig, splits: Splits | Non
     counts = [int(each[space]) for each in rows if space in each]
     labels = _read_labels(store, config)
     splits = splits or _splits(store, slides, labels, config)
-    notes = list(splits.notes)
+    notes = []
+    if all(slide == patient for slide, patient in patient_of.items()):
+        notes.append("no patients are known: each slide counts as a patient of its own")
     check = splits.check(slides)
     if check.gone:
         named = ", ".join(check.gone[:5])

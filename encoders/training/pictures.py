@@ -109,6 +109,9 @@ def _curves(figure: "Figure", histories: Histories, config: TrainConfig) -> None
     )
     if validated:
         other.plot([], [], "o", color=PALE, label="kept")
+        if metric != "mae":
+            # From chance to the best that can be, so that small moves look small.
+            other.set_ylim(min(0.48, *other.get_ylim()), 1.02)
     for axes in (loss, other):
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -180,7 +183,7 @@ def _confusion(figure: "Figure", task: ClassificationTask, shown: Predictions) -
     axes.grid(False)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
-        text = f"{count}\n{shares[row, column]:.0%}" if task.outputs <= 8 else f"{count}"
+        text = f"{count}\n{shares[row, column]:.0%}" if count and task.outputs <= 8 else f"{count}"
         axes.text(
             column, row, text, ha="center", va="center", fontsize=10 if task.outputs <= 8 else 8,
             color="white" if shares[row, column] > 0.55 else INK,
@@ -188,7 +191,8 @@ def _confusion(figure: "Figure", task: ClassificationTask, shown: Predictions) -
     names = [name if len(name) <= 18 else name[:17] + "…" for name in task.classes]
     turned: dict[str, Any] = {"rotation": 35, "ha": "right"} if max(map(len, names)) > 8 else {}
     axes.set_xticks(range(task.outputs), names, **turned)
-    axes.set_yticks(range(task.outputs), names)
+    there = counts.sum(axis=1).tolist()
+    axes.set_yticks(range(task.outputs), [f"{name} ({n})" for name, n in zip(names, there, strict=True)])
     axes.set(xlabel="predicted", ylabel="true")
     axes.set_title(f"Confusion, {_who(shown)}")
     figure.colorbar(
