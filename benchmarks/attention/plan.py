@@ -1,6 +1,6 @@
 """The shapes of the sweep, in parts that each end well within ten minutes on an H200."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from benchmarks.attention.inputs import log_uniform_lengths
@@ -8,16 +8,13 @@ from benchmarks.attention.rows import MODES
 
 __all__ = ["FULL", "PARTS", "TINY", "Case", "Scale", "plan"]
 
-PARTS = ("headline", "rows", "shapes", "branches", "features", "ragged")
+#: In the order that they are run; "default" follows the table of winners that comes of the others.
+PARTS = ("headline", "rows", "shapes", "branches", "features", "float32", "ragged", "default")
 
-_PEERS = ("eager", "compile_dynamic")
-_OURS = ("chunked", "triton")
-_EVERY = (
-    *("eager", "compile_dynamic", "compile_static", "chunked", "chunked_recompute", "chunked_store"),
-    *("triton", "triton_recompute", "triton_store"),
-    *("eager_fp32", "eager_tf32", "chunked_tf32", "triton_tf32"),
-)
-_BAGS = ("loop_eager", "loop_compiled", "padded_eager", *_OURS)
+#: Every back end and what it keeps, so that both can be chosen by what was measured.
+_OURS = ("chunked_recompute", "chunked_store", "triton_recompute", "triton_store")
+_COMPILED = ("compile_dynamic", "compile_static")
+_BAGS = ("loop_eager", "loop_compiled", "padded_eager")
 
 
 @dataclass(frozen=True)
@@ -93,41 +90,95 @@ class Case:
 
 def plan(part: str, scale: Scale = FULL) -> list[Case]:
     """The cases of one part. Those of one (D, L, K) follow each other, so that each is compiled once."""
-    if part == "headline":
-        # Only the shapes of the figures: trying every kernel takes Inductor a minute a shape.
-        return [
-            Case(
-                part, (scale.million,), (*each, 1), (*_EVERY, *(["compile_autotuned"] if number < 2 else []))
-            )
-            for number, each in enumerate(scale.headline)
-        ]
-    if part == "rows":
-        return [
-            Case(
-                part,
-                (rows,),
-                (*each, 1),
-                (*_PEERS, *_OURS, *(["reference"] if rows <= scale.reference_rows else [])),
-            )
-            for each, rows in product(scale.headline[:2], scale.rows)
-        ]
-    if part == "shapes":
-        return [
-            Case(part, (rows,), (dim, hidden, 1), (*_PEERS, *_OURS))
-            for dim, hidden, rows in product(scale.dims, scale.hiddens, scale.counts)
-        ]
-    if part == "branches":
-        sizes = dict.fromkeys([*scale.headline[:2], scale.headline[-1]])
-        return [
-            Case(part, (rows,), (*each, branches), ("eager", *_OURS))
-            for each, branches, rows in product(sizes, scale.branches, scale.counts[1:])
-        ]
-    if part == "features":
-        return [
-            Case(part, (rows,), (*each, 1), (*_PEERS, *_OURS), features=True)
-            for each, rows in product(scale.headline[:3:2], scale.counts)
-        ]
-    if part == "ragged":
-        lengths = log_uniform_lengths(*scale.bags)
-        return [Case(part, lengths, (*each, 1), _BAGS) for each in scale.headline[:2]]
-    raise ValueError(f"no part is called {part!r}; parts: {', '.join(PARTS)}")
+    if part not in PARTS:
+        raise ValueError(f"no part is called {part!r}; parts: {', '.join(PARTS)}")
+    made = {
+        "headline": _headline,
+        "rows": _rows,
+        "shapes": _shapes,
+        "branches": _branches,
+        "features": _features,
+        "float32": _float32,
+        "ragged": _ragged,
+        "default": _default,
+    }
+    return made[part](scale)
+
+
+def _headline(scale: Scale) -> list[Case]:
+    peers = ("eager", "eager_fp32", "eager_tf32", *_COMPILED)
+    # Tuned for the first two sizes only: trying every kernel takes Inductor a minute a size.
+    return [
+        Case(
+            "headline",
+            (scale.million,),
+            (*size, 1),
+            (*peers, *(["compile_autotuned"] if number < 2 else []), *_OURS),
+        )
+        for number, size in enumerate(scale.headline)
+    ]
+
+
+def _single(part: str, scale: Scale, rows: int, size: tuple[int, int, int], *peers: str) -> Case:
+    reference = ["reference"] if rows <= scale.reference_rows else []
+    return Case(part, (rows,), size, ("eager", *peers, *_OURS, *reference))
+
+
+def _rows(scale: Scale) -> list[Case]:
+    return [
+        _single("rows", scale, rows, (*size, 1), "compile_dynamic")
+        for size, rows in product(scale.headline[:2], scale.rows)
+    ]
+
+
+def _shapes(scale: Scale) -> list[Case]:
+    return [
+        _single("shapes", scale, rows, (dim, hidden, 1), "compile_dynamic")
+        for dim, hidden, rows in product(scale.dims, scale.hiddens, scale.counts)
+    ]
+
+
+def _branches(scale: Scale) -> list[Case]:
+    sizes = dict.fromkeys([*scale.headline[:2], scale.headline[-1]])
+    return [
+        _single("branches", scale, rows, (*size, branches))
+        for size, branches, rows in product(sizes, scale.branches, scale.counts[1:])
+    ]
+
+
+def _features(scale: Scale) -> list[Case]:
+    return [
+        Case("features", (rows,), (*size, 1), ("eager", "compile_dynamic", *_OURS), features=True)
+        for size, rows in product(scale.headline[:3:2], scale.counts)
+    ]
+
+
+def _float32(scale: Scale) -> list[Case]:
+    sides = [f"{name}_{precision}" for precision in ("fp32", "tf32") for name in ("eager", *_OURS)]
+    return [
+        Case("float32", (rows,), (*size, 1), tuple(sides))
+        for size, rows in product(scale.headline[:2], scale.counts)
+    ]
+
+
+def _ragged(scale: Scale) -> list[Case]:
+    lengths = log_uniform_lengths(*scale.bags)
+    return [Case("ragged", lengths, (*size, 1), (*_BAGS, *_OURS)) for size in scale.headline[:2]]
+
+
+def _default(scale: Scale) -> list[Case]:
+    """What a user gets who chooses nothing, beside its peers: every shape of bfloat16 once more."""
+    cases = [
+        Case("default", (scale.million,), (*size, 1), ("eager", *_COMPILED, "auto", "auto_recompute"))
+        for size in scale.headline
+    ]
+    cases += [
+        replace(case, part="default", sides=(*_BAGS, "auto", "auto_recompute")) for case in _ragged(scale)
+    ]
+    made = {case.key for case in cases}
+    for single in (*_rows(scale), *_shapes(scale), *_branches(scale), *_features(scale)):
+        case = replace(single, part="default", sides=("eager", "auto"))
+        if case.key not in made:
+            cases.append(case)
+            made.add(case.key)
+    return cases

@@ -23,6 +23,8 @@ __all__ = ["YARDSTICK", "Sweep", "device_name"]
 
 #: The row of one product (N, D) × (D, 2L) in bfloat16.
 YARDSTICK = "mm"
+#: The status of what the device has no room for.
+_FULL = "out of memory"
 #: What a side may differ by: twice the error of plain torch in the same precision (Dao 2023's rule for flash
 #: attention), and this much more, the unit of the precision: 2⁻⁷ (bfloat16), 2⁻¹⁰ (TF32), float32's sums.
 _ALLOWED = {"bfloat16": 2**-7, "tf32": 2**-10, "float32": 1e-5}
@@ -99,7 +101,11 @@ class Sweep:
             if time.monotonic() > until:
                 return False
             began = time.monotonic()
-            rows = self._measure(case)
+            try:
+                rows = self._measure(case)
+            except torch.OutOfMemoryError:  # not of one side, but of the inputs or of all sides together
+                rows = [self._row(case, name, mode, status=_FULL) for name in case.sides for mode in case.modes]
+                _free(self._device)
             self.rows += rows
             write_rows(self._path, self.rows)
             tell(f"{case}  ({time.monotonic() - began:.1f} s)")
@@ -147,14 +153,15 @@ class Sweep:
         copies = {torch.bfloat16: inputs}
         for name in case.sides:
             one = side(name, self._compiled)
-            if name.removesuffix("_tf32") in OURS and name.removesuffix("_tf32") not in self._ours:
+            bare = name.removesuffix("_tf32").removesuffix("_fp32")
+            if bare in OURS and bare not in self._ours:
                 continue
             try:
                 if one.dtype not in copies:
                     copies[one.dtype] = inputs.to(one.dtype)
                 made = self._check(one, copies[one.dtype], wanted)
-            except torch.cuda.OutOfMemoryError:
-                failed[name] = "out of memory"
+            except torch.OutOfMemoryError:
+                failed[name] = _FULL
                 _free(self._device)
                 continue
             except torch.AcceleratorError:
@@ -163,7 +170,7 @@ class Sweep:
                 failed[name] = f"failed: {type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"
                 continue
             precision = "tf32" if one.tf32 else str(one.dtype).removeprefix("torch.")
-            if name.removesuffix("_tf32").removesuffix("_fp32") in ("eager", "loop_eager"):
+            if bare in ("eager", "loop_eager"):
                 plain[precision] = made.error
             elif made.error > 2 * plain.get(precision, 0.0) + _ALLOWED[precision]:
                 failed[name] = f"wrong: relative error {made.error:.2g}"
