@@ -42,7 +42,7 @@ def forward_config(shape: Shape) -> Config:
     return Config(128, _pow2(shape.hidden, 16, 512), _pow2(shape.dim, 16, 2048), 4, 1)
 
 
-def backward_config(shape: Shape) -> Config:
+def backward_config(shape: Shape, *, stored: bool) -> Config:
     return Config(128, _pow2(shape.hidden, 16, 512), _pow2(shape.dim, 16, 2048), 4, 1)
 
 

@@ -5,9 +5,9 @@ kernel that puts the tiles of each bag together in a fixed order. Nothing of siz
 import torch
 import triton
 import triton.language as tl
-from torch import Tensor
 
 from slidelake.kernels.arguments import PoolArguments
+from slidelake.kernels.fused import Pooled
 from slidelake.kernels.triton_configs import combine_config, forward_config
 from slidelake.kernels.triton_launch import Launch, rows_per_program
 from slidelake.kernels.triton_tiles import (
@@ -23,7 +23,7 @@ from slidelake.kernels.triton_tiles import (
 
 @triton.jit
 def pool_tiles(
-    h_ptr, V_ptr, U_ptr, bV_ptr, bU_ptr, w_ptr, bw_ptr, borders_ptr, mask_ptr,
+    h_ptr, V_ptr, U_ptr, bV_ptr, bU_ptr, w_ptr, borders_ptr, mask_ptr,
     scores_ptr, saved_ptr, top_ptr, total_ptr, sum_ptr,
     T: tl.int64, bags: tl.int64, steps: tl.int32, program_rows: tl.int64,
     seed: tl.int64, limit: tl.int64, scale: tl.float32,
@@ -35,9 +35,7 @@ def pool_tiles(
     """One program: up to `program_rows` rows of one bag, BLOCK_M at a time.
 
     Writes the rows' scores (K, T), and of its rows the largest score `top` (P, K), the sum of exp(score − top)
-    `total` (P, K) and the sum of exp(score − top) · h `sum` (P, K, D), all without the score bias. STORE: also the
-    arguments of tanh and sigmoid `saved` (2, T, L); their rounding to 16 bits costs the gradient less than
-    that of the values, which are close to 1 where 1 − tanh² is small.
+    `total` (P, K) and the sum of exp(score − top) · h `sum` (P, K, D). STORE: also tanh and σ, `saved` (2, T, L).
     """
     program = tl.program_id(0).to(tl.int64)
     _, first, stop = locate_tile(borders_ptr, bags, steps, program, 0, T, program_rows)
@@ -45,7 +43,6 @@ def pool_tiles(
     branches = tl.arange(0, BLOCK_K)
     top = tl.full((BLOCK_K,), float("-inf"), tl.float32)
     total = tl.zeros((BLOCK_K,), tl.float32)
-    bw = tl.load(bw_ptr + branches, mask=branches < K, other=0.0).to(tl.float32)
     for tile in range(first, stop, BLOCK_M):
         inside = rows < stop - tile
         counted = inside
@@ -59,15 +56,16 @@ def pool_tiles(
                 x_ptr, V_ptr, U_ptr, bV_ptr, bU_ptr, rows, units, counted,
                 D, L, STRIDE, GATED, BLOCK_M, BLOCK_L, BLOCK_D, PRECISION, UPCAST,
             )  # fmt: skip
+            g = tanh(v, EXACT)
+            gate = tl.sigmoid(u)
             if STORE:
                 place = saved_ptr + tile * L + rows[:, None] * L + units[None, :]
                 kept = inside[:, None] & (units < L)[None, :]
-                tl.store(place, v.to(saved_ptr.dtype.element_ty), mask=kept)
+                tl.store(place, g.to(saved_ptr.dtype.element_ty), mask=kept)
                 if GATED:
-                    tl.store(place + T * L, u.to(saved_ptr.dtype.element_ty), mask=kept)
-            g = tanh(v, EXACT)
+                    tl.store(place + T * L, gate.to(saved_ptr.dtype.element_ty), mask=kept)
             if GATED:
-                g *= tl.sigmoid(u)
+                g *= gate
             if DROPOUT:
                 tanh_scale, gate_scale = dropout_scales(seed, limit, scale, tile + rows, units, GATED)
                 g *= tanh_scale
@@ -88,7 +86,7 @@ def pool_tiles(
         raw = tl.where(counted[:, None], raw, float("-inf"))
         tl.store(
             scores_ptr + tile + branches[None, :] * T + rows[:, None],
-            raw + bw[None, :],
+            raw,
             mask=inside[:, None] & (branches < K)[None, :],
         )
         new_top = tl.maximum(top, tl.max(raw, 0))
@@ -122,7 +120,7 @@ def pool_tiles(
 
 @triton.jit
 def combine_tiles(
-    top_ptr, total_ptr, sum_ptr, bw_ptr, borders_ptr, pooled_ptr, lse_ptr,
+    top_ptr, total_ptr, sum_ptr, borders_ptr, pooled_ptr, lse_ptr,
     program_rows: tl.int64,
     D: tl.constexpr, K: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
@@ -159,25 +157,20 @@ def combine_tiles(
     divisor = tl.where(empty, 1.0, total)
     tl.store(pooled_ptr + (bag * K + k) * D + columns, sums / divisor, mask=columns < D)
     if tl.program_id(2) == 0:
-        lse = top + tl.log(divisor) + tl.load(bw_ptr + k).to(tl.float32)
-        tl.store(lse_ptr + bag * K + k, tl.where(empty, float("-inf"), lse))
+        tl.store(lse_ptr + bag * K + k, top + tl.log(divisor))  # an empty bag's top is −inf
 
 
-def forward(arguments: PoolArguments, *, store: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """pooled (B, K, D), scores (K, T), lse (B, K), float32, and what `backward` wants again.
-
-    The last is (2, T, L) of h's dtype (one plane for tanh attention) with `store`, else empty.
-    """
+def forward(arguments: PoolArguments, *, store: bool) -> Pooled:
+    """What `slidelake.kernels.fused.Forward` says, on a GPU or in Triton's interpreter."""
     launch = Launch(arguments)
     rows, dim, hidden, branches, bags = launch.sizes
     h = launch.h
     pooled = h.new_empty((bags, branches, dim), dtype=torch.float32)
     scores = h.new_empty((branches, rows), dtype=torch.float32)
     lse = h.new_empty((bags, branches), dtype=torch.float32)
-    planes = 2 if launch.gated else 1
-    saved = h.new_empty((planes, rows, hidden) if store else (0,))
+    saved = h.new_empty((1 + launch.gated, rows, hidden) if store else (0,))
     if bags == 0:
-        return pooled, scores, lse, saved
+        return Pooled(pooled, scores, lse, saved)
     config = forward_config(launch.shape)
     program_rows = rows_per_program(rows, bags, branches * dim, config.block_m)
     programs = rows // program_rows + bags
@@ -188,11 +181,11 @@ def forward(arguments: PoolArguments, *, store: bool) -> tuple[Tensor, Tensor, T
         pool_tiles[(programs,)](
             *launch.inputs(), scores, saved, top, total, sums,
             rows, bags, launch.steps, program_rows, *launch.dropout(),
-            **launch.constants(), **config.constants(), STORE=store, **config.options(),
+            **launch.constants(pool_tiles), **config.constants(), STORE=store, **config.options(),
         )  # fmt: skip
         combine = combine_config(dim)
         combine_tiles[(bags, branches, triton.cdiv(dim, combine.block_d))](
-            top, total, sums, arguments.bw, arguments.cu_seqlens, pooled, lse, program_rows,
+            top, total, sums, launch.borders, pooled, lse, program_rows,
             D=dim, K=branches, BLOCK_P=combine.block_m, BLOCK_D=combine.block_d, **combine.options(),
         )  # fmt: skip
-    return pooled, scores, lse, saved
+    return Pooled(pooled, scores, lse, saved)

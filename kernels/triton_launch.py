@@ -80,7 +80,6 @@ class Launch:
         self.bV = arguments.bV.contiguous()
         self.bU = self.bV if arguments.bU is None else arguments.bU.contiguous()
         self.w = arguments.w.contiguous()
-        self.bw = arguments.bw.contiguous()
         self.borders = arguments.cu_seqlens.contiguous()
         # Triton has no boolean pointers to memory; a byte each is what torch stores. Without a mask: any pointer.
         self.mask = self.borders if arguments.mask is None else arguments.mask.contiguous().view(torch.uint8)
@@ -93,19 +92,19 @@ class Launch:
 
     def inputs(self) -> tuple[Tensor, ...]:
         """The pointers that all the kernels of tiles begin with."""
-        return (self.h, self.V, self.U, self.bV, self.bU, self.w, self.bw, self.borders, self.mask)
+        return (self.h, self.V, self.U, self.bV, self.bU, self.w, self.borders, self.mask)
 
     def dropout(self) -> tuple[int, int, float]:
         """Seed (as 64 signed bits), threshold of the generator's words, scale of what is kept."""
         share, seed = self.arguments.dropout_p, self.arguments.seed
         return (seed - 2**64 if seed >= 2**63 else seed), round(share * 2**32), 1 / (1 - share)
 
-    def constants(self) -> dict[str, Any]:
-        """What the kernels are compiled for, besides the configuration's blocks."""
+    def constants(self, kernel: Any) -> dict[str, Any]:
+        """What a kernel is compiled for, of all that follows from the arguments."""
         rows, dim, hidden, branches, _ = self.sizes
         dtype = self.h.dtype
         precision, fine = precisions(dtype)
-        return {
+        known = {
             "D": dim,
             "L": hidden,
             "K": branches,
@@ -119,6 +118,7 @@ class Launch:
             "UPCAST": INTERPRETED and dtype == torch.bfloat16,
             "EXACT": dtype == torch.float32,
         }
+        return {name: value for name, value in known.items() if name in kernel.arg_names}
 
     def device(self) -> AbstractContextManager[Any]:
         """Triton launches on the current device, which need not be the tensors'."""

@@ -66,6 +66,17 @@ def column(block, index, COLUMNS: tl.constexpr):
 
 
 @triton.jit
+def attention(scores_ptr, lse_ptr, first, rows, branches, bag, real, T, K: tl.constexpr):
+    """exp(score − lse) of a tile's rows, (rows, branches); 0 where `real` is not."""
+    scores = tl.load(
+        scores_ptr + first + branches[None, :] * T + rows[:, None], mask=real, other=float("-inf")
+    )
+    lse = tl.load(lse_ptr + bag * K + branches, mask=branches < K, other=0.0)
+    # A bag without a counting row has lse −inf, and −inf − −inf is NaN.
+    return tl.exp(scores - tl.where(lse == float("-inf"), 0.0, lse)[None, :])
+
+
+@triton.jit
 def dropout_scales(seed, limit, scale, rows, units, GATED: tl.constexpr):
     """What dropout multiplies the tanh branch and the gate with, (rows, units) each: 0 or `scale`.
 
