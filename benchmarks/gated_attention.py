@@ -26,7 +26,9 @@ from benchmarks.attention.figures import record_figures
 from benchmarks.attention.plan import FULL, PARTS, TINY, plan
 from benchmarks.attention.rows import FORWARD, OK
 from benchmarks.attention.sweep import Sweep, device_name
+from benchmarks.attention.table import winners_of
 from benchmarks.harness import Benchmark, argument_parser
+from slidelake.kernels import write_winners
 
 NAME = "gated_attention"
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -88,20 +90,29 @@ def _sweep(arguments: argparse.Namespace, device: str, out: Path | None) -> int:
         interpreted=os.environ.get("TRITON_INTERPRET") == "1",
         budget_s=0.01 if rehearsal else 0.4,
     )
-    missing = [
-        part
-        for part in arguments.part or PARTS
-        if not sweep.run(plan(part, scale), until=ends, tell=lambda line: print(line, flush=True))
-    ]
+    unfinished = ""
+    for part in arguments.part or PARTS:
+        if part == "default":
+            _write_table(sweep, device, out if rehearsal else None)
+        if not sweep.run(plan(part, scale), until=ends, tell=lambda line: print(line, flush=True)):
+            unfinished = part
+            break
     benchmark = Benchmark(NAME, quick=rehearsal, gpu=device_name(device) if device != "cpu" else None)
-    record_figures(benchmark, sweep.rows, lambda row: "chunked", scale)
+    record_figures(benchmark, sweep.rows, scale)
     bad = {f"{row.side}, {row.status}" for row in sweep.rows if row.status != OK and row.mode == FORWARD}
     for told in sorted(bad):
         benchmark.note(told)
-    if missing:
-        benchmark.note(f"not finished: {', '.join(missing)}; the same command goes on")
+    if unfinished:
+        benchmark.note(f"out of time in part {unfinished}: the same command goes on")
     benchmark.finish(out=out)
     return 1 if any("wrong" in told or "failed" in told for told in bad) else 0
+
+
+def _write_table(sweep: Sweep, device: str, out: Path | None) -> None:
+    """Before the default is measured, so that it follows what the other parts found; a rehearsal's is for show."""
+    where = {} if out is None else {"folder": out.parent / "winners"}
+    path = write_winners(device_name(device), winners_of(sweep.rows), **where)
+    print(f"winners: {path}", flush=True)
 
 
 if __name__ == "__main__":

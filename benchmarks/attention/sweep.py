@@ -104,7 +104,9 @@ class Sweep:
             try:
                 rows = self._measure(case)
             except torch.OutOfMemoryError:  # not of one side, but of the inputs or of all sides together
-                rows = [self._row(case, name, mode, status=_FULL) for name in case.sides for mode in case.modes]
+                rows = [
+                    self._row(case, name, mode, status=_FULL) for name in case.sides for mode in case.modes
+                ]
                 _free(self._device)
             self.rows += rows
             write_rows(self._path, self.rows)
