@@ -13,10 +13,11 @@ from slidelake.kernels.fused import Gradients
 from slidelake.kernels.triton_configs import backward_config, features_config
 from slidelake.kernels.triton_launch import Launch
 from slidelake.kernels.triton_tiles import (
+    FEW,
     attention,
     column,
     dot,
-    dropout_scales,
+    dropout_scale,
     hidden_sums,
     load_rows,
     locate_tile,
@@ -32,7 +33,7 @@ def branch_gradients(
     h_ptr, V_ptr, U_ptr, bV_ptr, bU_ptr, w_ptr, borders_ptr, mask_ptr,
     scores_ptr, lse_ptr, saved_ptr, grad_pooled_ptr, shift_ptr, grad_scores_ptr, grad_hidden_ptr, partial_ptr,
     T: tl.int64, bags: tl.int64, steps: tl.int32, chunk_start: tl.int64, chunk_stop: tl.int64,
-    seed: tl.int64, limit: tl.int64, scale: tl.float32,
+    seed: tl.int64, limit: tl.uint32, scale: tl.float32,
     D: tl.constexpr, L: tl.constexpr, K: tl.constexpr, STRIDE: tl.constexpr,
     GATED: tl.constexpr, MASKED: tl.constexpr, DROPOUT: tl.constexpr, STORED: tl.constexpr,
     THROUGH_POOLED: tl.constexpr, THROUGH_SCORES: tl.constexpr,
@@ -67,7 +68,7 @@ def branch_gradients(
         for d in range(0, D, BLOCK_D):
             columns = d + tl.arange(0, BLOCK_D)
             x = load_rows(x_ptr, rows, columns, counted, STRIDE, D).to(tl.float32)
-            if BLOCK_K <= 4:
+            if K <= FEW:
                 for k in tl.static_range(K):
                     gz = tl.load(grad_pooled_ptr + (bag * K + k) * D + columns, mask=columns < D, other=0.0)
                     found = tl.sum(x * gz[None, :], 1)
@@ -109,16 +110,12 @@ def branch_gradients(
         dv = 1.0 - p * p
         du = 1.0 - q
         if DROPOUT:
-            tanh_scale, gate_scale = dropout_scales(seed, limit, scale, first + rows, units, GATED)
-            p *= tanh_scale
-            dv *= tanh_scale
-            if GATED:
-                q *= gate_scale
+            q *= dropout_scale(seed, limit, scale, first + rows, units, GATED)
         g = p * q
         dg = tl.zeros((BLOCK_M, BLOCK_L), tl.float32)
-        if BLOCK_K <= 4:
+        if K <= FEW:
             for k in tl.static_range(K):
-                ds_k = column(ds, k, BLOCK_K)
+                ds_k = column(ds, branches, k)
                 weight = tl.load(w_ptr + k * L + units, mask=units < L, other=0.0).to(tl.float32)
                 dg += ds_k[:, None] * weight[None, :]
                 add_to(partial_ptr + (program * (K + 2) + k) * L, units, tl.sum(ds_k[:, None] * g, 0), L)
@@ -190,12 +187,12 @@ def feature_gradients(
             counted = tl.load(mask_ptr + first + rows, mask=inside, other=0) != 0
         real = counted[:, None] & (branches < K)[None, :]
         a = attention(scores_ptr, lse_ptr, first, rows, branches, bag, real, T, K)
-        if BLOCK_K <= 4:
+        if K <= FEW:
             for k in tl.static_range(K):
                 # Where no row counts, the gradient of `pooled` may be anything.
                 width = tl.where(tl.load(lse_ptr + bag * K + k) == float("-inf"), 0, D)
                 gz = tl.load(grad_pooled_ptr + (bag * K + k) * D + columns, mask=columns < width, other=0.0)
-                sums += column(a, k, BLOCK_K)[:, None] * gz[None, :]
+                sums += column(a, branches, k)[:, None] * gz[None, :]
         else:
             lse = tl.load(lse_ptr + bag * K + branches, mask=branches < K, other=float("-inf"))
             gz = tl.load(

@@ -11,9 +11,9 @@ from slidelake.kernels.fused import Pooled
 from slidelake.kernels.triton_configs import combine_config, forward_config
 from slidelake.kernels.triton_launch import Launch, rows_per_program
 from slidelake.kernels.triton_tiles import (
-    column,
+    FEW,
     dot,
-    dropout_scales,
+    dropout_scale,
     hidden_sums,
     load_rows,
     locate_tile,
@@ -26,7 +26,7 @@ def pool_tiles(
     h_ptr, V_ptr, U_ptr, bV_ptr, bU_ptr, w_ptr, borders_ptr, mask_ptr,
     scores_ptr, saved_ptr, top_ptr, total_ptr, sum_ptr,
     T: tl.int64, bags: tl.int64, steps: tl.int32, program_rows: tl.int64,
-    seed: tl.int64, limit: tl.int64, scale: tl.float32,
+    seed: tl.int64, limit: tl.uint32, scale: tl.float32,
     D: tl.constexpr, L: tl.constexpr, K: tl.constexpr, STRIDE: tl.constexpr,
     GATED: tl.constexpr, MASKED: tl.constexpr, DROPOUT: tl.constexpr, STORE: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_L: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_K: tl.constexpr,
@@ -67,11 +67,8 @@ def pool_tiles(
             if GATED:
                 g *= gate
             if DROPOUT:
-                tanh_scale, gate_scale = dropout_scales(seed, limit, scale, tile + rows, units, GATED)
-                g *= tanh_scale
-                if GATED:
-                    g *= gate_scale
-            if BLOCK_K <= 4:
+                g *= dropout_scale(seed, limit, scale, tile + rows, units, GATED)
+            if K <= FEW:
                 for k in tl.static_range(K):
                     weight = tl.load(w_ptr + k * L + units, mask=units < L, other=0.0).to(tl.float32)
                     score = tl.sum(g * weight[None, :], 1)
@@ -97,21 +94,23 @@ def pool_tiles(
         total = total * shrink + tl.sum(p, 0)
         top = new_top
         known = tl.where(first < tile, D, 0)  # the first tile finds no sums in memory
+        # On the matrix units, whose sides are 16 at least: multiply-add would want the rows' sums of every block
+        # put together across the warps. Two terms of p carry 16 bits and more of it against exact 16-bit features.
+        whole = tl.trans(p)
+        high = whole.to(h_ptr.dtype.element_ty)
+        low = (whole - high.to(tl.float32)).to(h_ptr.dtype.element_ty)
         for d in range(0, D, BLOCK_D):
             columns = d + tl.arange(0, BLOCK_D)
-            x = load_rows(x_ptr, rows, columns, counted, STRIDE, D).to(tl.float32)
-            if BLOCK_K <= 4:
-                for k in tl.static_range(K):
-                    place = sum_ptr + (program * K + k) * D + columns
-                    before = tl.load(place, mask=columns < known, other=0.0)
-                    before *= tl.sum(tl.where(branches == k, shrink, 0.0), 0)
-                    found = tl.sum(column(p, k, BLOCK_K)[:, None] * x, 0)
-                    tl.store(place, before + found, mask=columns < D)
+            x = load_rows(x_ptr, rows, columns, counted, STRIDE, D)
+            place = sum_ptr + program * K * D + branches[:, None] * D + columns[None, :]
+            real = (branches < K)[:, None] & (columns < D)[None, :]
+            sums = tl.load(place, mask=real & (columns < known)[None, :], other=0.0) * shrink[:, None]
+            if EXACT:
+                sums = dot(whole, x, sums, FINE, False)
             else:
-                place = sum_ptr + program * K * D + branches[:, None] * D + columns[None, :]
-                real = (branches < K)[:, None] & (columns < D)[None, :]
-                before = tl.load(place, mask=real & (columns < known)[None, :], other=0.0) * shrink[:, None]
-                tl.store(place, dot(tl.trans(p), x, before, FINE, False), mask=real)
+                sums = dot(high, x, sums, PRECISION, UPCAST)
+                sums = dot(low, x, sums, PRECISION, UPCAST)
+            tl.store(place, sums, mask=real)
         # The next tile reads these sums, perhaps in other threads.
         tl.debug_barrier()
     tl.store(top_ptr + program * K + branches, top, mask=branches < K)

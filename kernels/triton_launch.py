@@ -95,9 +95,13 @@ class Launch:
         return (self.h, self.V, self.U, self.bV, self.bU, self.w, self.borders, self.mask)
 
     def dropout(self) -> tuple[int, int, float]:
-        """Seed (as 64 signed bits), threshold of the generator's words, scale of what is kept."""
+        """Seed (as 64 signed bits), threshold of the generator's words, and what a kept product is scaled with."""
         share, seed = self.arguments.dropout_p, self.arguments.seed
-        return (seed - 2**64 if seed >= 2**63 else seed), round(share * 2**32), 1 / (1 - share)
+        limit = round(share * 2**32)
+        scale = (1 / (1 - share)) ** (2 if self.gated else 1)
+        if limit == 2**32:  # a share that close to 1 drops all, which no 32-bit word can say
+            limit, scale = 0, 0.0
+        return (seed - 2**64 if seed >= 2**63 else seed), limit, scale
 
     def constants(self, kernel: Any) -> dict[str, Any]:
         """What a kernel is compiled for, of all that follows from the arguments."""
@@ -126,5 +130,5 @@ class Launch:
 
 
 def block_of_branches(branches: int) -> int:
-    """Up to four branches are summed by multiply-add; more go to the matrix units, whose sides are 16 at least."""
-    return triton.next_power_of_2(branches) if branches <= 4 else max(16, triton.next_power_of_2(branches))
+    """K padded to a side of the matrix units."""
+    return max(16, triton.next_power_of_2(branches))

@@ -8,6 +8,9 @@ passes 2**31 at a million rows of 2,560 features.
 import triton
 import triton.language as tl
 
+#: Up to so many branches go by multiply-add; the matrix units' sides are 16, of which they would fill a quarter.
+FEW = tl.constexpr(4)
+
 
 @triton.jit
 def locate_tile(borders_ptr, bags, steps, tile, chunk_start, chunk_stop, tile_rows):
@@ -58,11 +61,9 @@ def tanh(x, EXACT: tl.constexpr):
 
 
 @triton.jit
-def column(block, index, COLUMNS: tl.constexpr):
-    """Column `index` of a (rows, COLUMNS) block."""
-    if COLUMNS == 1:
-        return tl.sum(block, 1)
-    return tl.sum(tl.where(tl.arange(0, COLUMNS)[None, :] == index, block, 0.0), 1)
+def column(block, branches, k):
+    """Column k of a (rows, branches) block."""
+    return tl.sum(tl.where(branches[None, :] == k, block, 0.0), 1)
 
 
 @triton.jit
@@ -77,21 +78,20 @@ def attention(scores_ptr, lse_ptr, first, rows, branches, bag, real, T, K: tl.co
 
 
 @triton.jit
-def dropout_scales(seed, limit, scale, rows, units, GATED: tl.constexpr):
-    """What dropout multiplies the tanh branch and the gate with, (rows, units) each: 0 or `scale`.
+def dropout_scale(seed, limit, scale, rows, units, GATED: tl.constexpr):
+    """What dropout multiplies tanh ⊙ σ with, (rows, units): `scale` where both branches are kept, else 0.
 
-    The masks of `slidelake.kernels.dropout`, bit for bit: Philox of counter (row, unit, 0, 0), word 0 and word 1.
-    `limit` is 64 bits wide since a share close to 1 rounds to 2**32.
+    The masks of `slidelake.kernels.dropout`, bit for bit: Philox of counter (row, unit, 0, 0), word 0 and word 1
+    at least `limit`. Both branches' factors go together in the product, and so in every gradient of it.
     """
     row = rows.to(tl.uint32)[:, None]
     unit = units.to(tl.uint32)[None, :]
     zero = row * 0 + unit * 0
     first, second, _, _ = tl.philox(seed, row + zero, unit + zero, zero, zero)
-    tanh_scale = tl.where(first.to(tl.int64) >= limit, scale, 0.0)
-    gate_scale = tanh_scale
+    kept = first >= limit
     if GATED:
-        gate_scale = tl.where(second.to(tl.int64) >= limit, scale, 0.0)
-    return tanh_scale, gate_scale
+        kept = kept & (second >= limit)
+    return tl.where(kept, scale, 0.0)
 
 
 @triton.jit
@@ -124,16 +124,19 @@ def hidden_sums(
     BLOCK_M: tl.constexpr, BLOCK_L: tl.constexpr, BLOCK_D: tl.constexpr,
     PRECISION: tl.constexpr, UPCAST: tl.constexpr,
 ):  # fmt: skip
-    """V h + bV and U h + bU of a (BLOCK_M, BLOCK_L) block in float32; each block of h is read once for both."""
-    v = tl.zeros((BLOCK_M, BLOCK_L), tl.float32)
-    u = tl.zeros((BLOCK_M, BLOCK_L), tl.float32)
+    """V h + bV and U h + bU of a (BLOCK_M, BLOCK_L) block in float32; each block of h is read once for both.
+
+    The sums begin at the biases: added at the end, they would want registers that the activations need.
+    """
+    zeros = tl.zeros((BLOCK_M, BLOCK_L), tl.float32)
+    v = zeros + tl.load(bV_ptr + units, mask=units < L, other=0.0).to(tl.float32)[None, :]
+    u = zeros
+    if GATED:
+        u += tl.load(bU_ptr + units, mask=units < L, other=0.0).to(tl.float32)[None, :]
     for d in range(0, D, BLOCK_D):
         columns = d + tl.arange(0, BLOCK_D)
         x = load_rows(x_ptr, rows, columns, counted, STRIDE, D)
         v = dot(x, load_weights(V_ptr, units, columns, L, D), v, PRECISION, UPCAST)
         if GATED:
             u = dot(x, load_weights(U_ptr, units, columns, L, D), u, PRECISION, UPCAST)
-    v += tl.load(bV_ptr + units, mask=units < L, other=0.0).to(tl.float32)[None, :]
-    if GATED:
-        u += tl.load(bU_ptr + units, mask=units < L, other=0.0).to(tl.float32)[None, :]
     return v, u
