@@ -21,7 +21,7 @@ __all__ = ["ACMIL"]
 class ACMIL(SlideModel):
     """logits = a linear layer on the mean of the branches' pooled bags.
 
-    `branches` = M; `projection` = the width of Linear + ReLU before the attention (the paper halves the features: 512
+    `branches` = M; `projection` = the width of Linear + ReLU before the attention (PathGen-1.6M: 512 features
     to 256, 768 to 384); `hidden` = L; `dropout` of both. In training, of the `masked` = K rows that a branch looks at
     most, the share `mask_share` = p is left out at random, anew each step. `branch_weight` of the semantic term:
     the mean cross-entropy of the branches' own classifiers (0: none, and any task). `diversity_weight` of the
