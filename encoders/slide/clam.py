@@ -27,8 +27,8 @@ class ClamSB(SlideModel):
     `projection` = the width of Linear + ReLU before the attention; `hidden` = L; `dropout` of the projection and of
     both attention branches; `instances` = k, how many rows of highest and of lowest attention are clustered;
     `instance_weight` = the instance loss's share of the whole (0: no clustering, and any task); `instance_loss` "svm"
-    (smooth SVM, the paper's, against fitting noisy pseudo-labels) or "cross-entropy" (its code's default); `subtyping`: classes exclude each
-    other, so rows that stand out for another class are negatives of it.
+    (smooth SVM, the paper's, against fitting noisy pseudo-labels) or "cross-entropy" (its code's default);
+    `subtyping`: classes exclude each other, so rows that stand out for another class are negatives of it.
     """
 
     task_remedy = "Train it on classes, or set instance_weight=0: no clustering, any task."
