@@ -3,11 +3,9 @@
 import pytest
 import torch
 
-from slidelake.kernels import gated_attention_pool
 from slidelake.kernels.arguments import check_arguments
 from slidelake.kernels.op import _backward_op, _forward_op, _values
-from slidelake.kernels.testing import Case, make_case, relative_error
-
+from slidelake.kernels.testing import Case, make_case
 
 # torch's own checks look at the .grad of what they made themselves.
 pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
