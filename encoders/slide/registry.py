@@ -25,6 +25,8 @@ class _Entry(NamedTuple):
 _SLIDE_ENCODERS: Mapping[str, _Entry] = {
     "max": _Entry("max", aggregator="MaxAggregator"),
     "mean": _Entry("mean", model="MeanModel", aggregator="MeanAggregator"),
+    "mhim": _Entry("mhim", model="MHIM"),
+    "transmil": _Entry("transmil", model="TransMIL"),
 }
 
 
