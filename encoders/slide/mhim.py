@@ -1,10 +1,10 @@
 """MHIM (Tang et al. 2023, "Multiple instance learning framework with masked hard instance mining").
 
-A teacher, the moving average of the student, attends to the whole bag. The student learns from what is left when some of
-the rows that the teacher finds most salient, and others by chance, are masked: from the hard ones. Published settings
-for ABMIL on CAMELYON16 are the defaults, with two differences: the base is gated attention (the paper's has one branch
-with GELU), and the teacher starts as the student's copy where the paper starts it from a trained ABMIL. So that such a
-teacher learns, its momentum begins low and rises to its value: min(momentum, (1 + step) / (10 + step)).
+A teacher, the moving average of the student, attends to the whole bag. The student learns from what is left when some
+of the rows that the teacher finds most salient, and others by chance, are masked: from the hard ones. The defaults are
+the published settings for ABMIL on CAMELYON16, with two differences: the base is gated attention (theirs has one branch
+with GELU), and the teacher starts as the student's copy, where theirs starts from a trained ABMIL. So that such a
+teacher learns, its momentum rises to its value from a low start: min(momentum, (1 + step) / (10 + step)).
 """
 
 import copy
@@ -13,26 +13,27 @@ from dataclasses import replace
 from typing import Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from slidelake.encoders.slide.kept_rows import kept_rows, scores_of_all
+from slidelake.encoders.slide.layers import AttentionPool, Projection, in_float32
 from slidelake.encoders.slide.model import Bags, SlideModel, SlideOutput
+from slidelake.encoders.slide.options import number, share, whole
+from slidelake.encoders.slide.packed import bag_of_row
 from slidelake.errors import UsageError
-from slidelake.kernels import gated_attention_pool
-from slidelake.kernels.packing import bag_of_row
 
 __all__ = ["MHIM", "choose_masked"]
 
 
 class MHIM(SlideModel):
-    """ABMIL that learns from hard rows. The student answers, in evaluation too: it is what the loss trained, while
-    the teacher is a thousand steps behind it. Training scores are −inf for masked rows.
+    """ABMIL that learns from hard rows. The student answers, in evaluation too: it is what the loss trained, and at
+    the published momentum the teacher is ten thousand steps behind it.
 
-    In each step, shares of a bag's rows: `mask_high` of the most salient, by chance from the top mask_high /
-    high_random; `mask_low` of the least salient; `mask_random` by chance. With `schedule_steps`, mask_high falls to 0
-    over that many steps along half a cosine. `consistency` weighs the cross-entropy between the student's embedding
-    and the teacher's, whose softmax has `temperature`.
+    In each step, shares of a bag's rows are masked: `mask_high` of the most salient, by chance from the top
+    mask_high / high_random; `mask_low` of the least salient; `mask_random` by chance. With `schedule_steps`,
+    mask_high falls to 0 over that many steps along half a cosine. `consistency` weighs the cross-entropy between the
+    student's embedding and the teacher's, whose softmax has `temperature`. In training, scores are −inf for masked
+    rows.
     """
 
     steps: Tensor
@@ -55,28 +56,24 @@ class MHIM(SlideModel):
         momentum: float = 0.9999,
     ) -> None:
         super().__init__()
-        shares = {
-            "mask_high": mask_high,
-            "mask_low": mask_low,
-            "mask_random": mask_random,
-            "momentum": momentum,
-        }
-        for name, share in shares.items():
-            if not 0 <= share <= 1:
-                raise UsageError(f"mhim: {name} is {share}", remedy="Give a share from 0 to 1.")
-        if not 0 < high_random <= 1:
+        if not 0 < number("high_random", high_random) <= 1:
             raise UsageError(
-                f"mhim: high_random is {high_random}",
+                f"high_random is {high_random}",
                 remedy="Give more than 0, up to 1: all of the most salient rows are masked.",
             )
-        self.mask_high, self.high_random = mask_high, high_random
-        self.mask_low, self.mask_random = mask_low, mask_random
-        self.schedule_steps, self.momentum = schedule_steps, momentum
-        self.consistency, self.temperature = consistency, temperature
-        self.student = _Pooling(dim, hidden, attention, dropout)
-        self.teacher = copy.deepcopy(self.student).requires_grad_(False).eval()
+        if number("temperature", temperature) == 0:
+            raise UsageError("temperature is 0", remedy="Give more than 0, 0.1 in the paper.")
+        self.mask_high, self.high_random = share("mask_high", mask_high), float(high_random)
+        self.mask_low, self.mask_random = share("mask_low", mask_low), share("mask_random", mask_random)
+        self.schedule_steps = whole("schedule_steps", schedule_steps, least=0)
+        self.momentum = share("momentum", momentum)
+        self.consistency, self.temperature = number("consistency", consistency), float(temperature)
+        hidden = whole("hidden", hidden)
+        self.student = _Pooling(dim, hidden, whole("attention", attention), share("dropout", dropout))
+        self.teacher = copy.deepcopy(self.student).requires_grad_(False)
         self.head = nn.Linear(hidden, outputs)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.train()
 
     def train(self, mode: bool = True) -> Self:
         """The teacher stays in evaluation: it attends without dropout."""
@@ -86,27 +83,26 @@ class MHIM(SlideModel):
 
     def forward(self, bags: Bags, targets: Tensor | None = None) -> SlideOutput:
         """logits (B, C), embedding (B, 1, hidden), scores (1, T), lse (B, 1); in training the loss `consistency`."""
-        whole, rows = kept_rows(bags)
-        kept, losses = whole, {}
-        if self.training:
-            with torch.no_grad():
-                taught, salience, _ = self.teacher(whole)
-            masked = choose_masked(
-                salience[0],
-                whole.cu_seqlens,
-                high=self._share_of_salient(),
-                high_random=self.high_random,
-                low=self.mask_low,
-                random=self.mask_random,
-            )
-            kept, left = kept_rows(replace(whole, mask=~masked))
-            rows = left if rows is None else rows[left]
-        pooled, scores, lse = self.student(kept)
-        embedding = pooled[:, 0]
-        if self.training:
-            losses["consistency"] = self.consistency * self._disagreement(embedding, taught[:, 0], lse[:, 0])
-        scores = scores_of_all(scores, rows, len(bags.features))
-        return SlideOutput(self.head(embedding).float(), pooled, scores, lse, losses)
+        full, rows = kept_rows(bags)
+        if not self.training:
+            pooled, scores, lse = self.student(full)
+            scores = scores_of_all(scores, rows, len(bags.features))
+            return SlideOutput(in_float32(self.head, pooled[:, 0]), pooled, scores, lse, {})
+        with torch.no_grad():
+            taught, salience, _ = self.teacher(full)
+        masked = choose_masked(
+            salience[0],
+            full.cu_seqlens,
+            high=self._share_of_salient(),
+            high_random=self.high_random,
+            low=self.mask_low,
+            random=self.mask_random,
+        )
+        hard, left = kept_rows(replace(full, mask=~masked))
+        pooled, scores, lse = self.student(hard)
+        scores = scores_of_all(scores_of_all(scores, left, len(masked)), rows, len(bags.features))
+        loss = self.consistency * self._disagreement(pooled[:, 0], taught[:, 0], lse[:, 0])
+        return SlideOutput(in_float32(self.head, pooled[:, 0]), pooled, scores, lse, {"consistency": loss})
 
     @torch.no_grad()
     def after_step(self) -> None:
@@ -118,43 +114,31 @@ class MHIM(SlideModel):
             slow.lerp_(fast, 1 - momentum)
 
     def _share_of_salient(self) -> Tensor:
-        share = torch.full((), self.mask_high, device=self.steps.device)
         if not self.schedule_steps:
-            return share
-        return (
-            share
-            * (1 + (math.pi * self.steps.clamp(max=self.schedule_steps) / self.schedule_steps).cos())
-            / 2
-        )
+            return torch.full((), self.mask_high, device=self.steps.device)
+        progress = self.steps.clamp(max=self.schedule_steps) / self.schedule_steps
+        return self.mask_high * (1 + (math.pi * progress).cos()) / 2
 
     def _disagreement(self, student: Tensor, teacher: Tensor, lse: Tensor) -> Tensor:
-        """Cross-entropy of the student's embedding to the teacher's; empty bags have none."""
+        """Cross-entropy of the student's embeddings (B, E) to the teacher's; empty bags have none."""
         wanted = (teacher / self.temperature).softmax(-1)
         each = -(wanted * student.log_softmax(-1)).sum(-1)
-        return each.masked_fill(lse.isneginf(), 0).sum() / (~lse.isneginf()).sum().clamp(min=1)
+        empty = lse.isneginf()
+        return each.masked_fill(empty, 0).sum() / (~empty).sum().clamp(min=1)
 
 
 class _Pooling(nn.Module):
-    """Gated attention pooling on projected rows."""
+    """A projection of the patches and gated attention pooling."""
 
     def __init__(self, dim: int, hidden: int, attention: int, dropout: float) -> None:
         super().__init__()
-        self.project = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout))
-        self.tanh, self.gate = nn.Linear(hidden, attention), nn.Linear(hidden, attention)
-        self.weigh = nn.Linear(attention, 1)
+        self.projection = Projection(dim, hidden, dropout=dropout)
+        self.attention = AttentionPool(hidden, attention)
 
     def forward(self, bags: Bags) -> tuple[Tensor, Tensor, Tensor]:
-        rows = self.project(bags.features.to(self.weigh.weight.dtype))
-        return gated_attention_pool(
-            rows,
-            self.tanh.weight,
-            self.tanh.bias,
-            self.gate.weight,
-            self.gate.bias,
-            self.weigh.weight,
-            self.weigh.bias,
-            bags.cu_seqlens,
-        )
+        """pooled (B, 1, hidden), scores (1, T), lse (B, 1)."""
+        found: tuple[Tensor, Tensor, Tensor] = self.attention(self.projection(bags.features), bags.cu_seqlens)
+        return found
 
 
 def choose_masked(
@@ -169,22 +153,23 @@ def choose_masked(
     """(T,) bool, True = masked: of each bag's rows a share `high` of the most salient (by chance from the top
     high / high_random), a share `low` of the least salient and a share `random` by chance.
 
-    Counts are rounded up, as published; a bag of which nothing would be left is not masked. Chance is torch's generator.
+    Counts are rounded up, as published; a bag of which nothing would be left is not masked. Torch's generator draws.
     """
     bag = bag_of_row(cu_seqlens, len(salience))
     lengths = torch.diff(cu_seqlens).long()
     rows = lengths[bag]
 
     def first(keys: Tensor, count: Tensor) -> Tensor:
-        """The rows that stand among the first `count` (T,) of their bag in order of falling keys."""
-        return _rank(keys, bag, cu_seqlens) < count
+        """The rows that stand among the first `count` (T,) of their bag, rounded up, in order of falling keys."""
+        # A tenth of 100 is 10.0000001 in 32 bits.
+        return _rank(keys, bag, cu_seqlens) < (count - 1e-4).ceil()
 
-    top = first(salience, (rows * (high / high_random)).ceil())
+    top = first(salience, rows * (high / high_random))
     chance = torch.rand(2, len(salience), device=salience.device)
     tops = torch.zeros_like(lengths).index_add_(0, bag, top.long())[bag]
-    masked = top & first(chance[0].masked_fill(~top, -1), (tops * high_random).ceil())
-    masked |= first(-salience, (rows * low).ceil())
-    masked |= first(chance[1], (rows * random).ceil())
+    masked = top & first(chance[0].masked_fill(~top, -1), tops * high_random)
+    masked |= first(-salience, rows * low)
+    masked |= first(chance[1], rows * random)
     left = torch.zeros_like(lengths).index_add_(0, bag, (~masked).long())[bag]
     return masked & (left > 0)
 

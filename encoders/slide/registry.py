@@ -36,9 +36,11 @@ class _Entry(NamedTuple):
 #: One line makes a slide encoder known.
 _SLIDE_ENCODERS: Mapping[str, _Entry] = {
     "abmil": _Entry("abmil", model="ABMIL"),
+    "abmilx": _Entry("abmilx", model="ABMILX"),
     "max": _Entry("linear", model="MaxModel", aggregator="MaxAggregator", aggregator_module="max"),
     "mean": _Entry("linear", model="MeanModel", aggregator="MeanAggregator", aggregator_module="mean"),
     "mhim": _Entry("mhim", model="MHIM"),
+    "otsurv": _Entry("otsurv", model="OTSurv"),
     "transmil": _Entry("transmil", model="TransMIL"),
 }
 

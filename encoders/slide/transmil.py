@@ -12,7 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from slidelake.encoders.slide.kept_rows import kept_rows, scores_of_all
+from slidelake.encoders.slide.layers import Projection, in_float32
 from slidelake.encoders.slide.model import Bags, SlideModel, SlideOutput
+from slidelake.encoders.slide.options import share, switch, whole
 from slidelake.encoders.slide.transmil_attention import NystromAttention
 from slidelake.errors import UsageError
 from slidelake.kernels import unpack_bags
@@ -41,27 +43,26 @@ class TransMIL(SlideModel):
         exact_class_attention: bool = False,
     ) -> None:
         super().__init__()
-        if hidden % heads or heads < 1:
+        hidden, heads = whole("hidden", hidden), whole("heads", heads)
+        if hidden % heads:
             raise UsageError(
-                f"transmil: hidden {hidden} is not a multiple of heads {heads}",
+                f"hidden {hidden} is not a multiple of heads {heads}",
                 remedy="Give hidden = heads times the width of a head, 512 = 8 · 64 in the paper.",
             )
-        if kernel % 2 == 0:
-            raise UsageError(
-                f"transmil: kernel {kernel} is even", remedy="Give an odd number, 33 in the paper."
-            )
-        self.exact = exact_class_attention
-        self.project = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU())
+        if whole("kernel", kernel) % 2 == 0:
+            raise UsageError(f"kernel {kernel} is even", remedy="Give an odd number, 33 in the paper.")
+        self.exact = switch("exact_class_attention", exact_class_attention)
+        self.projection = Projection(dim, hidden)
         self.class_token = nn.Parameter(torch.randn(1, hidden))
         self.norms = nn.ModuleList(nn.LayerNorm(hidden) for _ in range(3))
         self.first, self.last = (
             NystromAttention(
                 hidden,
                 heads=heads,
-                landmarks=landmarks,
-                iterations=iterations,
+                landmarks=whole("landmarks", landmarks),
+                iterations=whole("iterations", iterations),
                 kernel=kernel,
-                dropout=dropout,
+                dropout=share("dropout", dropout),
             )
             for _ in range(2)
         )
@@ -73,7 +74,7 @@ class TransMIL(SlideModel):
         kept, rows = kept_rows(bags)
         found = [self._encode(features) for features in unpack_bags(kept.features, kept.cu_seqlens)]
         embedding: Tensor = self.norms[2](torch.cat([token for token, _ in found])).float()
-        logits: Tensor = self.head(embedding).float()
+        logits = in_float32(self.head, embedding)
         if not self.exact:
             return SlideOutput(logits, embedding[:, None], None, None, {})
         scores = torch.cat([attention for _, attention in found])[None]
@@ -86,7 +87,7 @@ class TransMIL(SlideModel):
         """The class token (1, hidden) of one bag (n, D) after both layers, and the log-attention (n,) it gave."""
         rows = len(features)
         side = math.isqrt(max(rows - 1, 0)) + 1 if rows else 0
-        patches = self.project(features.to(self.class_token.dtype))
+        patches = self.projection(features)
         # The square's last places hold the first rows once more, as published.
         patches = torch.cat([patches, patches[: side * side - rows]])
         x = torch.cat([self.class_token.to(patches.dtype), patches])
