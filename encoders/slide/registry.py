@@ -37,10 +37,15 @@ class _Entry(NamedTuple):
 _SLIDE_ENCODERS: Mapping[str, _Entry] = {
     "abmil": _Entry("abmil", model="ABMIL"),
     "abmilx": _Entry("abmilx", model="ABMILX"),
+    "acmil": _Entry("acmil", model="ACMIL"),
+    "clam-mb": _Entry("clam", model="ClamMB"),
+    "clam-sb": _Entry("clam", model="ClamSB"),
+    "dsmil": _Entry("dsmil", model="DSMIL"),
     "max": _Entry("linear", model="MaxModel", aggregator="MaxAggregator", aggregator_module="max"),
     "mean": _Entry("linear", model="MeanModel", aggregator="MeanAggregator", aggregator_module="mean"),
     "mhim": _Entry("mhim", model="MHIM"),
     "otsurv": _Entry("otsurv", model="OTSurv"),
+    "patient": _Entry("patient", model="PatientModel"),
     "transmil": _Entry("transmil", model="TransMIL"),
 }
 
