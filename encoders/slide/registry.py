@@ -7,6 +7,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slidelake.encoders.slide.pretrained import pretrained_names
 from slidelake.errors import (
     EncoderError,
     MissingDependencyError,
@@ -63,6 +64,10 @@ def slide_model_names() -> list[str]:
 def create_aggregator(name: str, *, encoder_id: str) -> "SlideEncoder":
     """An aggregator for the bags of one patch encoder; UnknownAggregatorError lists the known ones."""
     known = aggregator_names()
+    if name in pretrained_names():
+        raise UnknownAggregatorError(
+            f"{name} is pre-trained, and needs weights of your own", remedy="Make it with create_pretrained."
+        )
     if name not in known:
         raise _unknown("aggregator", name, known)
     entry = _SLIDE_ENCODERS[name]

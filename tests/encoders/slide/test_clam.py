@@ -145,5 +145,7 @@ def test_defaults_are_those_published():
     }
     assert model.projection.linear.weight.shape == (512, 1024)
     assert model.attention.tanh.weight.shape == model.attention.gate.weight.shape == (256, 512)
-    with pytest.raises(UsageError, match=r"clam-sb: instance_loss is 'hinge'\. Give one of cross-entropy, svm"):
+    with pytest.raises(
+        UsageError, match=r"clam-sb: instance_loss is 'hinge'\. Give one of cross-entropy, svm"
+    ):
         create_slide_model("clam-sb", dim=8, outputs=2, instance_loss="hinge")
