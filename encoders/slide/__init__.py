@@ -18,7 +18,9 @@ from slidelake.encoders.slide.registry import (
 
 if TYPE_CHECKING:
     from slidelake.encoders.slide.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+    from slidelake.encoders.slide.entropy import attention_entropy, negative_entropy
     from slidelake.encoders.slide.model import Bags, SlideModel, SlideOutput
+    from slidelake.encoders.slide.patient import slide_attention
 
 __all__ = [
     "Bags",
@@ -32,13 +34,16 @@ __all__ = [
     "SlideModel",
     "SlideOutput",
     "aggregator_names",
+    "attention_entropy",
     "create_aggregator",
     "create_pretrained",
     "create_slide_model",
     "embed",
     "load_checkpoint",
+    "negative_entropy",
     "pretrained_names",
     "save_checkpoint",
+    "slide_attention",
     "slide_model_names",
 ]
 
@@ -48,8 +53,11 @@ _HOME = {
     "Checkpoint": "checkpoint",
     "SlideModel": "model",
     "SlideOutput": "model",
+    "attention_entropy": "entropy",
     "load_checkpoint": "checkpoint",
+    "negative_entropy": "entropy",
     "save_checkpoint": "checkpoint",
+    "slide_attention": "patient",
 }
 
 

@@ -19,7 +19,7 @@ from slidelake.encoders.slide.kept_rows import kept_rows, scores_of_all
 from slidelake.encoders.slide.layers import AttentionPool, Projection, in_float32
 from slidelake.encoders.slide.model import Bags, SlideModel, SlideOutput
 from slidelake.encoders.slide.options import number, share, whole
-from slidelake.encoders.slide.packed import bag_of_row
+from slidelake.encoders.slide.packed import bag_of_row, ranked_rows
 from slidelake.errors import UsageError
 
 __all__ = ["MHIM", "choose_masked"]
@@ -176,7 +176,6 @@ def choose_masked(
 
 def _rank(keys: Tensor, bag: Tensor, cu_seqlens: Tensor) -> Tensor:
     """(T,) the place of each row in its bag in order of falling keys; equal keys keep their order."""
-    order = keys.argsort(descending=True, stable=True)
-    order = order[bag[order].argsort(stable=True)]
+    ranked, _ = ranked_rows(keys[None], cu_seqlens)
     places = torch.arange(len(keys), device=keys.device) - cu_seqlens.long()[bag]
-    return torch.empty_like(places).scatter_(0, order, places)
+    return torch.empty_like(places).scatter_(0, ranked[0], places)
