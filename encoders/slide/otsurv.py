@@ -1,4 +1,4 @@
-"""OTSurv (Ren et al. 2025, "Heterogeneity-aware optimal transport for survival prediction"), after its description.
+"""OTSurv (Ren et al. 2025, arXiv 2506.20741): survival by optimal transport, after its description.
 
 Patches are carried to learnt prototypes by unbalanced optimal transport under two constraints: prototypes may share the
 mass unevenly (long tail), and the mass carried at all begins small and grows while training goes on (uncertainty: only

@@ -3,6 +3,9 @@
 Published settings: width 512, 8 heads, 256 landmarks, 6 iterations of the pseudo-inverse, a residual convolution of 33,
 dropout 0.1, a pyramid position encoding of 7 × 7, 5 × 5 and 3 × 3 between the two layers. Rows are laid out as a square
 in their order in the bag, as in the paper: it does not ask where a patch lies.
+
+Unlike theirs, no zero rows are added to make landmarks of equal runs (such rows take attention), bags of up to
+`landmarks` rows are attended exactly, and no matrix of n × landmarks is in memory: the usual end of large bags.
 """
 
 import math

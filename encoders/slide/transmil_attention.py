@@ -105,7 +105,7 @@ def _run_means(x: Tensor, runs: int) -> Tensor:
     """(1, h, n, d) to the means (1, h, runs, d) over runs of the sequence that differ by one row at most."""
     rows = x.shape[2]
     borders = torch.arange(runs + 1, device=x.device) * rows // runs
-    # Sums between borders by one matrix-free reduction; in 32 bits, as a run may have thousands of rows.
+    # In 32 bits: a run may have thousands of rows.
     lengths = torch.diff(borders)
     sums = torch.segment_reduce(x[0].transpose(0, 1).flatten(1).float(), "sum", lengths=lengths)
     means = sums / lengths[:, None]
