@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from slidelake.encoders.slide.base import Block, SlideEmbedding, SlideEncoder, SlideEncoderSpec
 from slidelake.encoders.slide.embed import EmbedReport, embed
+from slidelake.encoders.slide.pretrained import PretrainedEncoder, create_pretrained, pretrained_names
 from slidelake.encoders.slide.registry import (
     aggregator_names,
     create_aggregator,
@@ -26,6 +27,7 @@ __all__ = [
     "Block",
     "Checkpoint",
     "EmbedReport",
+    "PretrainedEncoder",
     "SlideEmbedding",
     "SlideEncoder",
     "SlideEncoderSpec",
@@ -34,10 +36,12 @@ __all__ = [
     "aggregator_names",
     "attention_entropy",
     "create_aggregator",
+    "create_pretrained",
     "create_slide_model",
     "embed",
     "load_checkpoint",
     "negative_entropy",
+    "pretrained_names",
     "save_checkpoint",
     "slide_attention",
     "slide_model_names",
