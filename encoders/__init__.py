@@ -21,7 +21,9 @@ if TYPE_CHECKING:
         Bags,
         Block,
         Checkpoint,
+        CheckpointEncoder,
         EmbedReport,
+        Prediction,
         SlideEmbedding,
         SlideEncoder,
         SlideEncoderSpec,
@@ -32,18 +34,22 @@ if TYPE_CHECKING:
         create_slide_model,
         embed,
         load_checkpoint,
+        predict,
         save_checkpoint,
         slide_model_names,
+        write_predictions,
     )
 
 __all__ = [
     "Bags",
     "Block",
     "Checkpoint",
+    "CheckpointEncoder",
     "EmbedReport",
     "EncoderInfo",
     "EncoderSpec",
     "PatchEncoder",
+    "Prediction",
     "SlideEmbedding",
     "SlideEncoder",
     "SlideEncoderSpec",
@@ -59,10 +65,12 @@ __all__ = [
     "embed",
     "encoder_names",
     "load_checkpoint",
+    "predict",
     "register",
     "save_checkpoint",
     "slide_model_names",
     "stain_shift",
+    "write_predictions",
 ]
 
 

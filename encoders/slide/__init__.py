@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from slidelake.encoders.slide.base import Block, SlideEmbedding, SlideEncoder, SlideEncoderSpec
 from slidelake.encoders.slide.embed import EmbedReport, embed
+from slidelake.encoders.slide.predictions import Prediction, predict, write_predictions
 from slidelake.encoders.slide.registry import (
     aggregator_names,
     create_aggregator,
@@ -17,13 +18,16 @@ from slidelake.encoders.slide.registry import (
 
 if TYPE_CHECKING:
     from slidelake.encoders.slide.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+    from slidelake.encoders.slide.checkpoint_encoder import CheckpointEncoder
     from slidelake.encoders.slide.model import Bags, SlideModel, SlideOutput
 
 __all__ = [
     "Bags",
     "Block",
     "Checkpoint",
+    "CheckpointEncoder",
     "EmbedReport",
+    "Prediction",
     "SlideEmbedding",
     "SlideEncoder",
     "SlideEncoderSpec",
@@ -34,14 +38,17 @@ __all__ = [
     "create_slide_model",
     "embed",
     "load_checkpoint",
+    "predict",
     "save_checkpoint",
     "slide_model_names",
+    "write_predictions",
 ]
 
 #: These bring torch, and wait until they are asked for.
 _HOME = {
     "Bags": "model",
     "Checkpoint": "checkpoint",
+    "CheckpointEncoder": "checkpoint_encoder",
     "SlideModel": "model",
     "SlideOutput": "model",
     "load_checkpoint": "checkpoint",

@@ -25,7 +25,7 @@ def predict(logits: Sequence[float] | NDArray[Any], task: Mapping[str, Any]) -> 
     """Values by name, and the likeliest class.
 
     Classification: a probability a class, softmax of the logits (one logit and two classes: its sigmoid is the second
-    class's). Regression: the columns' values. Survival: `risk`; a discrete-time model's is −Σ S(t) over its intervals
+    class's). Regression: the columns' values, logit · `std` + `mean` where the task has these. Survival: `risk`; a discrete-time model's is −Σ S(t) over its intervals
     (Zadeh and Schmid 2020, "Bias in cross-entropy-based training of deep survival networks"), with the chance to
     survive each, `survival_<n>`, beside it. Raises WeightsError for a task that the logits do not fit.
     """
@@ -42,7 +42,12 @@ def predict(logits: Sequence[float] | NDArray[Any], task: Mapping[str, Any]) -> 
         named = _named(classes, shares)
         return named, classes[int(np.argmax(shares))]
     if kind == "regression":
-        return _named([str(each) for each in task["columns"]], values), ""
+        columns = [str(each) for each in task["columns"]]
+        # Trained in units of the targets' spread, where the task says so.
+        scale, shift = (
+            np.asarray(task.get(name, default), np.float64) for name, default in (("std", 1), ("mean", 0))
+        )
+        return _named(columns, values * scale + shift), ""
     if kind == "survival" and task.get("loss") == "discrete":
         survival = np.cumprod(1.0 - _sigmoid(values))
         return {

@@ -1,0 +1,66 @@
+"""Which embeddings a lake holds, by which aggregators, and the attention that lies beside them."""
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from slidelake.errors import UnknownAggregatorError
+
+if TYPE_CHECKING:
+    from slidelake.store import FeatureStore
+
+__all__ = ["PooledCount", "find_aggregator", "pooled_counts", "pooled_slides"]
+
+
+class PooledCount(NamedTuple):
+    """On how many slides of a space an aggregator's embeddings are, and how many bags the space has."""
+
+    space: str
+    aggregator_id: str
+    slides: int
+    bags: int
+
+
+def pooled_counts(store: "FeatureStore") -> list[PooledCount]:
+    """Every aggregator of every space, sorted; by one listing."""
+    pooled: Counter[tuple[str, str]] = Counter()
+    bags: Counter[str] = Counter()
+    for state in store.states().values():
+        for subject in state.keys:
+            space = f"{subject.grid_id}/{subject.encoder_id}"
+            if subject.kind == "bag":
+                bags[space] += 1
+            elif subject.kind == "pooled":
+                pooled[space, subject.aggregator_id] += 1
+    return [PooledCount(*key, count, bags[key[0]]) for key, count in sorted(pooled.items())]
+
+
+def pooled_slides(store: "FeatureStore", space: str, aggregator_id: str) -> list[str]:
+    """The slides that have an embedding of an aggregator, in the store's order."""
+    wanted = ("pooled", *space.split("/"), aggregator_id)
+    return [slide_id for slide_id, state in store.states().items() if wanted in state.keys]
+
+
+def find_aggregator(store: "FeatureStore", space: str, name: str) -> str:
+    """The aggregator_id that a name means in a space: the id itself, its name alone, or a checkpoint's path.
+
+    Raises UnknownAggregatorError, which lists those that are there; WeightsError for a file that is no checkpoint.
+    """
+    there = [each.aggregator_id for each in pooled_counts(store) if each.space == space]
+    if name.endswith(".safetensors") and Path(name).expanduser().is_file():
+        from slidelake.encoders.slide.checkpoint_encoder import CheckpointEncoder
+
+        name = CheckpointEncoder.load(name, device="cpu").spec.aggregator_id
+    fitting = [each for each in there if name in (each, each.rpartition(".")[0])]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        raise UnknownAggregatorError(
+            f"{name} means {len(fitting)} aggregators of {space}",
+            remedy=f"Name one of: {', '.join(fitting)}.",
+        )
+    known = f"Those there are: {', '.join(there)}. " if there else ""
+    raise UnknownAggregatorError(
+        f"no slide has an embedding of {name!r} in {space}",
+        remedy=f"{known}Make it first: slidelake embed --aggregator CHECKPOINT.safetensors.",
+    )
