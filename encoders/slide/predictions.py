@@ -25,9 +25,11 @@ def predict(logits: Sequence[float] | NDArray[Any], task: Mapping[str, Any]) -> 
     """Values by name, and the likeliest class.
 
     Classification: a probability a class, softmax of the logits (one logit and two classes: its sigmoid is the second
-    class's). Regression: the columns' values, logit · `std` + `mean` where the task has these. Survival: `risk`; a discrete-time model's is −Σ S(t) over its intervals
-    (Zadeh and Schmid 2020, "Bias in cross-entropy-based training of deep survival networks"), with the chance to
-    survive each, `survival_<n>`, beside it. Raises WeightsError for a task that the logits do not fit.
+    class's). Regression: the columns' values, logit · `std` + `mean` where the task has these. Survival: `risk`; a
+    discrete-time model's is −Σ S(t) over its intervals (Zadeh and Schmid 2020, "Bias in cross-entropy-based training
+    of deep survival networks"), with the chance to survive each, `survival_<n>`, beside it.
+
+    Raises WeightsError for a task that the logits do not fit.
     """
     values = np.asarray(logits, np.float64)
     kind = task.get("kind")
