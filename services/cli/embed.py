@@ -49,6 +49,13 @@ def register(app: typer.Typer) -> None:
         """Make and commit slide embeddings for every slide that has none yet."""
         if list_:
             return _list(session)
+        from slidelake.encoders import aggregator_names, write_predictions
+
+        if predictions is not None and aggregator in aggregator_names():
+            raise UsageError(
+                f"{aggregator} predicts nothing, so there is nothing to write to {predictions}",
+                remedy="Pass the checkpoint of a trained slide encoder as --aggregator.",
+            )
         lake = session.lake()
         with WorkProgress(session.errors, "embedding") as progress:
             report = lake.embed(
@@ -60,19 +67,8 @@ def register(app: typer.Typer) -> None:
                 progress=progress,
             )
         if predictions is not None:
-            _write(report, predictions)
+            write_predictions(predictions, report.predictions)
         return _finish(session, report, predictions)
-
-
-def _write(report: "EmbedReport", path: Path) -> None:
-    from slidelake.encoders.slide import write_predictions
-
-    if not report.predictions and (report.made or report.already):
-        raise UsageError(
-            f"{report.aggregator_id} predicts nothing, so {path} is not written",
-            remedy="Pass the checkpoint of a trained slide encoder as --aggregator.",
-        )
-    write_predictions(path, report.predictions)
 
 
 def _finish(session: Session, report: "EmbedReport", predictions: Path | None) -> int:

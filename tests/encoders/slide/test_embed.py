@@ -7,39 +7,12 @@ from slidelake.encoders.slide import embed, read_bags
 from slidelake.encoders.slide.mean import MeanAggregator
 from slidelake.errors import UnknownAggregatorError, UnknownSpaceError
 from slidelake.store import FeatureStore
-
-GRID, ENCODER = "256px-0.5mpp", "stain-texture.0123abcd"
-SPACE = f"{GRID}/{ENCODER}"
-
-
-def put_bag(store, slide_id, rows, *, seed=0, valid=None, encoder_id=ENCODER, dim=12):
-    generator = np.random.default_rng(seed)
-    coords = np.stack([np.arange(rows) * 512, np.zeros(rows)], 1).astype(np.int32)
-    tissue = np.full(rows, 255, np.uint8)
-    store.put_grid(
-        slide_id,
-        GRID,
-        coords=coords,
-        columns={"tissue": tissue, "blur": tissue},
-        attributes={},
-        provenance={},
-    )
-    features = generator.normal(size=(rows, dim)).astype(np.float16)
-    with store.bag_writer(slide_id, GRID, encoder_id, dim=dim) as writer:
-        for start in range(0, rows, 700):
-            part = slice(start, start + 700)
-            writer.write(features[part], None if valid is None else valid[part])
-        writer.commit({})
-    return features
+from tests.encoders.slide.bags import ENCODER, GRID, SPACE, counts, put_bag
 
 
 @pytest.fixture
 def store(tmp_path):
     return FeatureStore.open(tmp_path / "lake", create=True)
-
-
-def counts(report):
-    return report.made, report.already, len(report.failed)
 
 
 class Watcher:
