@@ -19,10 +19,11 @@ from slidelake.services.search_result import SearchResult
 if TYPE_CHECKING:
     import pandas as pd
 
-    from slidelake.encoders import EmbedReport
+    from slidelake.encoders import EmbedReport, HealthReport
     from slidelake.index import SlideIndex
     from slidelake.ingest import GridSpec, RunReport
     from slidelake.services.deletion import DeletionReport
+    from slidelake.services.heatmap import Heatmap
     from slidelake.store import Bag, Cohort, CopyReport, FeatureStore, GcReport, MetadataUpdate, Snapshot
     from slidelake.store.interop import TransferReport
     from slidelake.store.streaming import Splits
@@ -212,6 +213,30 @@ class Lake:
             device=device,
             progress=progress,
         )
+
+    def heatmap(
+        self, slide_id: str, *, out: str | PathLike[str] = "heatmaps", **options: Any
+    ) -> "list[Heatmap]":
+        """Draw aggregator=…'s attention, a column=… of the grid or the values=… of a file over a slide, into `out`:
+        pictures, rasters, GeoJSON, the patches themselves. `options`: those of `slidelake.services.heatmap.heatmap`.
+        """
+        from slidelake.services.heatmap import heatmap
+
+        return heatmap(self.store, slide_id, out=Path(out), **options)
+
+    def attention_health(
+        self,
+        aggregator: str | PathLike[str],
+        space: str | None = None,
+        *,
+        progress: Progress = None,
+        **rules: Any,
+    ) -> "HealthReport":
+        """Whether an aggregator's stored attention does anything; `rules` are those of `HealthRules`."""
+        from slidelake.encoders import HealthRules
+        from slidelake.services.attention_source import check_attention
+
+        return check_attention(self.store, space, fspath(aggregator), HealthRules(**rules), progress=progress)
 
     def update_metadata(
         self, table: "str | PathLike[str] | pd.DataFrame", *, allow_unknown: bool = False

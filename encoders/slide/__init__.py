@@ -6,6 +6,14 @@ One file a slide encoder, one line in registry.py.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from slidelake.encoders.slide.attention_health import (
+    MEASURES,
+    HealthReport,
+    HealthRules,
+    SlideHealth,
+    attention_health,
+    measure_attention,
+)
 from slidelake.encoders.slide.base import Block, SlideEmbedding, SlideEncoder, SlideEncoderSpec
 from slidelake.encoders.slide.embed import EmbedReport, embed
 from slidelake.encoders.slide.predictions import Prediction, predict, write_predictions
@@ -22,22 +30,28 @@ if TYPE_CHECKING:
     from slidelake.encoders.slide.model import Bags, SlideModel, SlideOutput
 
 __all__ = [
+    "MEASURES",
     "Bags",
     "Block",
     "Checkpoint",
     "CheckpointEncoder",
     "EmbedReport",
+    "HealthReport",
+    "HealthRules",
     "Prediction",
     "SlideEmbedding",
     "SlideEncoder",
     "SlideEncoderSpec",
+    "SlideHealth",
     "SlideModel",
     "SlideOutput",
     "aggregator_names",
+    "attention_health",
     "create_aggregator",
     "create_slide_model",
     "embed",
     "load_checkpoint",
+    "measure_attention",
     "predict",
     "save_checkpoint",
     "slide_model_names",
