@@ -91,7 +91,8 @@ def check_attention(
     tell = progress or (lambda event, **fields: None)
     unread: list[tuple[str, str]] = []
     tell("start", total=len(slides))
-    report = attention_health(_stored(store, space, aggregator_id, slides, unread, tell), rules)
+    bags = _stored(store, space, aggregator_id, slides, unread, tell)
+    report = attention_health(bags, rules, f"{aggregator_id} in {space}")
     tell("end")
     report.excluded += unread
     return report

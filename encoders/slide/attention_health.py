@@ -104,9 +104,13 @@ class Alarm(NamedTuple):
 
 @dataclass
 class HealthReport:
-    """All slides, those left out with the reason, the cohort's quantiles by branch and measure, and the alarms."""
+    """All slides, those left out with the reason, the cohort's quantiles by branch and measure, and the alarms.
+
+    `name` says whose attention it is.
+    """
 
     rules: HealthRules
+    name: str = ""
     slides: list[SlideHealth] = field(default_factory=list)
     excluded: list[tuple[str, str]] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)
@@ -162,7 +166,7 @@ class HealthReport:
 
 
 def attention_health(
-    bags: Iterable[tuple[str, NDArray[Any], NDArray[Any]]], rules: HealthRules | None = None
+    bags: Iterable[tuple[str, NDArray[Any], NDArray[Any]]], rules: HealthRules | None = None, name: str = ""
 ) -> HealthReport:
     """Measures every bag of a stream of (slide_id, scores (K, N), lse (K,)), and says what is wrong with the cohort.
 
@@ -170,7 +174,7 @@ def attention_health(
     `min_rows`, and those whose lse is not that of their scores, are left out with the reason. Raises UsageError where
     bags have different numbers of branches.
     """
-    report = HealthReport(rules or HealthRules())
+    report = HealthReport(rules or HealthRules(), name)
     for slide_id, scores, lse in bags:
         found = measure_attention(slide_id, scores, lse)
         if isinstance(found, str):

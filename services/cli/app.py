@@ -6,6 +6,7 @@ import typer
 
 from slidelake._version import __version__
 from slidelake.services.cli import (
+    attention,
     copy,
     delete,
     demo,
@@ -76,6 +77,7 @@ COMMANDS = (
     gc,
     embed,
     heatmap,
+    attention,
     index,
     search,
     split,
