@@ -27,7 +27,9 @@ from slidelake.encoders.slide.registry import (
 if TYPE_CHECKING:
     from slidelake.encoders.slide.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
     from slidelake.encoders.slide.checkpoint_encoder import CheckpointEncoder
+    from slidelake.encoders.slide.entropy import attention_entropy, negative_entropy
     from slidelake.encoders.slide.model import Bags, SlideModel, SlideOutput
+    from slidelake.encoders.slide.patient import slide_attention
 
 __all__ = [
     "MEASURES",
@@ -46,14 +48,17 @@ __all__ = [
     "SlideModel",
     "SlideOutput",
     "aggregator_names",
+    "attention_entropy",
     "attention_health",
     "create_aggregator",
     "create_slide_model",
     "embed",
     "load_checkpoint",
     "measure_attention",
+    "negative_entropy",
     "predict",
     "save_checkpoint",
+    "slide_attention",
     "slide_model_names",
     "write_predictions",
 ]
@@ -65,8 +70,11 @@ _HOME = {
     "CheckpointEncoder": "checkpoint_encoder",
     "SlideModel": "model",
     "SlideOutput": "model",
+    "attention_entropy": "entropy",
     "load_checkpoint": "checkpoint",
+    "negative_entropy": "entropy",
     "save_checkpoint": "checkpoint",
+    "slide_attention": "patient",
 }
 
 
