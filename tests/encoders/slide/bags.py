@@ -35,18 +35,21 @@ def counts(report):
     return report.made, report.already, len(report.failed)
 
 
-def put_checkpoint(path, *, space=SPACE, dim=12, branches=2, seed=0, task=None, change=None, **facts):
-    """An ABMIL with random weights, its attention made far from uniform; `change` may alter the model."""
+def put_checkpoint(
+    path, *, space=SPACE, dim=12, branches=2, seed=0, task=None, change=None, name="abmil", **options
+):
+    """A slide encoder with random weights, its attention made far from uniform; `change` may alter the model."""
     task = task or {"kind": "classification", "column": "label", "classes": ["benign", "tumour"]}
     outputs = len(task.get("classes") or task.get("columns") or [0])
     torch.manual_seed(seed)
-    model = create_slide_model("abmil", dim=dim, outputs=outputs, hidden=8, branches=branches)
+    options = options or ({"hidden": 8, "branches": branches} if name == "abmil" else {})
+    model = create_slide_model(name, dim=dim, outputs=outputs, **options)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(3)
     if change is not None:
         change(model)
     encoder = {"name": space.partition("/")[2].rpartition(".")[0], "dim": dim}
-    provenance = {"snapshot": "v1", "seed": seed, "slides": ["S1", "S2"], **facts}
+    provenance = {"snapshot": "v1", "seed": seed, "slides": ["S1", "S2"]}
     save_checkpoint(path, Checkpoint(model, space, task, encoder, provenance))
     return path

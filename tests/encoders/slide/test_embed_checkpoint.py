@@ -12,7 +12,14 @@ import pytest
 import torch
 
 import slidelake
-from slidelake.encoders.slide import checkpoint_encoder, embed, load_checkpoint, read_bags
+from slidelake.encoders.slide import (
+    Bags,
+    checkpoint_encoder,
+    embed,
+    load_checkpoint,
+    read_bags,
+    slide_model_names,
+)
 from slidelake.encoders.slide.abmil import ABMIL
 from slidelake.errors import UnknownAggregatorError, UsageError, WeightsError
 from slidelake.kernels import attention_weights
@@ -76,6 +83,32 @@ def test_scores_lse_and_prediction_of_every_slide(store, checkpoint):
     assert "slides" not in record["training"]  # a deletion need not look for patients there
     assert [each.slide_id for each in report.predictions] == ["a", "b"]
     assert report.predictions[0].values == values
+
+
+@pytest.mark.parametrize("name", slide_model_names())
+def test_every_slide_encoder_can_embed(store, tmp_path, name):
+    """What each of them gives stands up to the checks on its way into the store."""
+    valid = np.arange(90) % 4 > 0
+    put_bag(store, "a", 90, valid=valid)
+    put_bag(store, "one", 1, seed=1)
+    path = put_checkpoint(tmp_path / "model.safetensors", name=name)
+    report = embed(store, aggregator=path)
+    assert report.failed == []
+    assert sum(report.predictions[0].values.values()) == pytest.approx(1)
+    model = load_checkpoint(path).model
+    bags = Bags(
+        torch.from_numpy(store.bag("a").features[valid]),
+        torch.tensor([0, valid.sum()]),
+        coords=torch.from_numpy(store.bag("a").coords[valid]),
+    )
+    with torch.no_grad():
+        alone = model(bags)
+    pooled = store.pooled("a", SPACE, name)
+    np.testing.assert_allclose(pooled.embedding, alone.embedding[0].numpy(), atol=1e-4, rtol=1e-4)
+    assert (pooled.scores is None) == (alone.scores is None)
+    if pooled.scores is not None:
+        np.testing.assert_allclose(pooled.scores[:, valid], alone.scores.numpy(), atol=1e-3)
+        assert np.isneginf(pooled.scores[:, ~valid]).all()
 
 
 def test_a_second_run_does_nothing_and_predicts_the_same(store, checkpoint):
@@ -231,13 +264,11 @@ def test_out_of_memory_is_done_again_in_bounded_mode(store, checkpoint, monkeypa
     """The model's memory is full unless the kernels are told to be frugal, or whatever they are told."""
     put_bag(store, "a", 50)
     put_bag(store, "big", 60, seed=1)
-    bounded = "eager"
-    monkeypatch.setattr(checkpoint_encoder, "_BOUNDED", bounded)
     monkeypatch.delenv("SLIDELAKE_KERNELS", raising=False)
     forward = ABMIL.forward
 
     def tight(self, bags, targets=None):
-        if len(bags.features) == 60 and not (fits and os.environ.get("SLIDELAKE_KERNELS") == bounded):
+        if len(bags.features) == 60 and not (fits and os.environ.get("SLIDELAKE_KERNELS") == "chunked"):
             raise torch.OutOfMemoryError("CUDA out of memory")
         return forward(self, bags, targets)
 
@@ -246,7 +277,7 @@ def test_out_of_memory_is_done_again_in_bounded_mode(store, checkpoint, monkeypa
     assert "SLIDELAKE_KERNELS" not in os.environ
     if fits:
         assert counts(report) == (2, 0, 0)
-        assert report.notes == [("big", "out of memory: done by eager kernels on cpu")]
+        assert report.notes == [("big", "out of memory: done by chunked kernels on cpu")]
     else:
         assert counts(report) == (1, 0, 1)
         assert report.failed[0][1].startswith("60 rows of 12 features do not fit into memory")
