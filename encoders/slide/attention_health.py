@@ -196,13 +196,15 @@ def attention_health(
 
 def measure_attention(slide_id: str, scores: NDArray[Any], lse: NDArray[Any]) -> SlideHealth | str:
     """The measures of one bag, in float64, a branch at a time; or why there are none."""
-    finite = np.isfinite(scores).all(axis=0) if scores.ndim == 2 and scores.size else np.zeros(0, bool)
-    rows = int(finite.sum())
-    if not rows:
+    if np.isnan(scores).any() or np.isposinf(scores).any():
+        return "its scores hold NaN or infinity: embed it again"
+    valid = np.isfinite(scores).any(axis=0)
+    rows = int(valid.sum())
+    if not rows or not np.isfinite(scores).any(axis=1).all():
         return "no valid row"
     branches, unit = [], []
     for branch in range(len(scores)):
-        kept = scores[branch, finite].astype(np.float64)
+        kept = scores[branch, valid].astype(np.float64)
         top = float(kept.max())
         weights = np.exp(kept - top)
         exact = top + float(np.log(weights.sum()))

@@ -202,5 +202,7 @@ def _kernels(backend: str) -> Iterator[None]:
 
 
 def _out_of_memory(exc: BaseException) -> bool:
-    # The CPU's allocator has no error of its own.
-    return isinstance(exc, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(exc)
+    # The CPU's allocator and cuBLAS have no error of their own.
+    words = str(exc)
+    known = isinstance(exc, torch.OutOfMemoryError | MemoryError)
+    return known or "allocate memory" in words or "ALLOC_FAILED" in words

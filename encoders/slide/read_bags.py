@@ -21,7 +21,7 @@ __all__ = ["BLOCK_ROWS", "Buffer", "in_turn", "is_large", "read_blocks", "read_w
 #: Rows that an encoder gets at a time: 25 MB of 1,536 features in float16.
 BLOCK_ROWS = 8192
 #: A larger bag is not read ahead, and its memory is not kept.
-LARGE_BYTES = 1 << 30
+LARGE_BYTES = 1 << 29
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slidelake.errors import SlideError, UsageError
+from slidelake.errors import UsageError
 from slidelake.services.heatmap.colours import colour_table
 from slidelake.services.heatmap.geojson import OBJECT_TYPES, chosen_patches, write_geojson
 from slidelake.services.heatmap.picture import draw_heatmap, draw_raster
@@ -193,10 +193,7 @@ def _canvas(store: "FeatureStore", space: str, slide_id: str) -> tuple[tuple[int
     from slidelake.services.gallery.pixels import Pixels
 
     with Pixels(store, space) as pixels:
-        try:
-            properties = pixels.properties(slide_id)
-        except (SlideError, OSError):
-            properties = {}
+        properties = pixels.properties(slide_id)
     try:
         x, y = (round(float(properties.get(f"openslide.bounds-{axis}", 0))) for axis in "xy")
     except ValueError:

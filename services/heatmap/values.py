@@ -238,7 +238,7 @@ def _from_npy(path: Path, rows: int) -> NDArray[np.float64]:
 
 def _from_csv(path: Path, slide_id: str, coords: NDArray[np.int32]) -> NDArray[np.float64]:
     values = np.full(len(coords), np.nan)
-    row_at = {(int(x), int(y)): n for n, (x, y) in enumerate(coords)}
+    row_at = {(float(x), float(y)): n for n, (x, y) in enumerate(coords)}
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         columns = set(reader.fieldnames or ())
@@ -251,10 +251,8 @@ def _from_csv(path: Path, slide_id: str, coords: NDArray[np.int32]) -> NDArray[n
             if "slide_id" in columns and record["slide_id"] != slide_id:
                 continue
             try:
-                if "row" in columns:
-                    row = int(record["row"])
-                else:
-                    row = row_at[int(float(record["x"])), int(float(record["y"]))]
+                by_row = "row" in columns
+                row = int(record["row"]) if by_row else row_at[float(record["x"]), float(record["y"])]
                 if not 0 <= row < len(coords):
                     raise KeyError(row)
                 values[row] = float(record["value"] or "nan")

@@ -142,6 +142,7 @@ def test_slides_that_say_nothing_are_left_out_and_named():
         yield "empty", np.zeros((1, 0), np.float32), np.full(1, -np.inf, np.float32)
         scores, lse = with_lse(np.zeros((1, 50)))
         yield "changed", scores, lse + 1
+        yield "broken", np.where(np.arange(50) == 7, np.nan, scores), lse
         yield "fine", *with_lse(2 * np.random.default_rng(0).normal(size=(1, 20)))
 
     report = attention_health(stream())
@@ -150,6 +151,7 @@ def test_slides_that_say_nothing_are_left_out_and_named():
     assert reasons["few"] == "19 valid rows of 19: fewer than 20"
     assert reasons["unread"] == "5 valid rows of 400: fewer than 20"
     assert reasons["none"] == reasons["empty"] == "no valid row"
+    assert reasons["broken"].startswith("its scores hold NaN")
     assert reasons["changed"].startswith("lse of branch 0 is 4.91202, its scores give 3.91202")
 
 
@@ -188,3 +190,13 @@ def test_only_one_bag_is_held():
 
     assert len(attention_health(stream()).slides) == 6
     assert most <= 1
+
+
+def test_a_row_that_one_branch_leaves_out_has_no_weight_there():
+    scores = np.zeros((2, 30))
+    scores[1, 10:] = -np.inf
+    found = measure_attention("S", *with_lse(scores))
+    assert found.rows == 30
+    assert found.branches[0].effective == pytest.approx(30)
+    assert found.branches[1].effective == pytest.approx(10)
+    assert found.branches[1].largest == pytest.approx(0.1)

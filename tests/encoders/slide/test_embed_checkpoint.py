@@ -14,7 +14,6 @@ import torch
 import slidelake
 from slidelake.encoders.slide import (
     Bags,
-    checkpoint_encoder,
     embed,
     load_checkpoint,
     read_bags,
@@ -139,7 +138,7 @@ def test_a_bag_made_again_and_a_checkpoint_trained_again(store, checkpoint, tmp_
     assert store.pooled("a", SPACE, first.aggregator_id).commit.generation == 2
 
 
-@pytest.mark.parametrize("large", [1 << 30, 400])
+@pytest.mark.parametrize("large", [1 << 29, 400])
 def test_bags_of_all_sizes_go_through_the_same_memory(store, checkpoint, monkeypatch, large):
     """Read ahead into buffers, or (large ones) when their turn comes: each slide gets its own rows."""
     monkeypatch.setattr(read_bags, "LARGE_BYTES", large)
@@ -318,3 +317,15 @@ def test_names_that_are_no_checkpoint(store, tmp_path):
         embed(store, aggregator=tmp_path / "nowhere.safetensors")
     with pytest.raises(UsageError, match="'gpu' is not a device"):
         embed(store, aggregator=put_checkpoint(tmp_path / "m.safetensors"), device="gpu")
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_as_on_the_cpu(store, checkpoint):
+    valid = np.arange(3000) % 7 > 0
+    features = put_bag(store, "a", 3000, valid=valid)
+    assert counts(embed(store, aggregator=checkpoint, device="cuda")) == (1, 0, 0)
+    pooled = store.pooled("a", SPACE, "abmil")
+    scores, _, wanted = in_float64(checkpoint, features, valid)
+    np.testing.assert_allclose(pooled.scores[:, valid], scores[:, valid], atol=0.02)  # TF32 or bf16 products
+    np.testing.assert_allclose(pooled.embedding, wanted, atol=0.02)
+    assert pooled.provenance["checkpoint"]["device"] == "cuda"
