@@ -44,11 +44,16 @@ class Block(NamedTuple):
 
 
 class SlideEmbedding(NamedTuple):
-    """`embedding` (K, E) float32; with attention `scores` (K, N), −inf for left-out rows, and `lse` (K,)."""
+    """`embedding` (K, E) float32; with attention `scores` (K, N), −inf for left-out rows, and `lse` (K,).
+
+    `logits` (C,) are what a trained slide encoder's head says; `note` is what people should know of how it was made.
+    """
 
     embedding: NDArray[np.float32]
     scores: NDArray[np.float32] | None = None
     lse: NDArray[np.float32] | None = None
+    logits: NDArray[np.float32] | None = None
+    note: str = ""
 
 
 class SlideEncoder(Protocol):
