@@ -27,6 +27,7 @@ from slidelake.services.cli import (
     stats,
     status,
     synth,
+    train,
     verify,
 )
 from slidelake.services.cli.session import Commands, JsonOption, Session, StoreOption, VerboseOption
@@ -81,6 +82,7 @@ COMMANDS = (
     index,
     search,
     split,
+    train,
     encoders,
     doctor,
     demo,
