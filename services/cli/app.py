@@ -19,6 +19,7 @@ from slidelake.services.cli import (
     ingest,
     metadata,
     migrate,
+    mil_test,
     search,
     snapshot,
     split,
@@ -78,6 +79,7 @@ COMMANDS = (
     search,
     split,
     encoders,
+    mil_test,
     doctor,
     demo,
 )
