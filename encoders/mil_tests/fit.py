@@ -21,8 +21,8 @@ Score = Callable[[BagsToTest], NDArray[np.float64]]
 Fit = Callable[[BagsToTest, int], Score]
 
 BATCH = 32
-EPOCHS = 15
-LEARNING_RATE = 2e-3
+EPOCHS = 20
+LEARNING_RATE = 1e-2
 WEIGHT_DECAY = 1e-4
 
 
@@ -38,9 +38,7 @@ def fit_slide_model(name: str, *, epochs: int = EPOCHS) -> Fit:
     Raises UnknownAggregatorError for the name, UsageError where it is not trained on classes.
     """
     if not classifies(name):
-        raise UsageError(
-            f"{name} is not trained on classes", remedy="Test slide encoders that classify: leave it out."
-        )
+        raise UsageError(f"{name} is not trained on classes", remedy="Test slide encoders that classify.")
 
     def fit(bags: BagsToTest, seed: int) -> Score:
         # The weights and all chance come from the seed, and the caller's generator stays where it was.

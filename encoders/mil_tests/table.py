@@ -40,14 +40,12 @@ class MilVerdict:
 
     @property
     def meaning(self) -> str:
-        """What it means, in a sentence."""
-        test = MIL_TESTS[self.test]
+        """What it means, in words that follow the encoder's name."""
         return {
-            "passes": f"{self.encoder} learnt the rule ({test.rule}) and left the shortcut alone.",
-            "shortcut": f"{self.encoder} {test.shortcut}: its answers turn round where the shortcut does.",
-            "not learnt": f"{self.encoder} cannot tell its own training bags apart: the rule is beyond it "
-            f"({test.rule}).",
-            "partly": f"{self.encoder} learnt part of the rule ({test.rule}) and leans on the shortcut for the rest.",
+            "passes": "learnt the rule and left the shortcut alone",
+            "shortcut": f"{MIL_TESTS[self.test].shortcut}: answers turn round where the shortcut does",
+            "not learnt": "could not learn to tell the training bags apart",
+            "partly": "learnt part of the rule and leaned on the shortcut for the rest",
         }[self.outcome]
 
     def row(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from slidelake.services.cli.progress import WorkProgress
 from slidelake.services.cli.session import Session, command
 
 if TYPE_CHECKING:
-    from slidelake.encoders.mil_tests import MilTable
+    from slidelake.encoders.mil_tests import MilTable, MilVerdict
 
 #: How a verdict is shown on a terminal.
 COLOURS = {"passes": "green", "shortcut": "red", "not learnt": "yellow", "partly": "yellow"}
@@ -81,6 +81,8 @@ def _write(table: "MilTable", path: Path) -> None:
 
 
 def _say(session: Session, table: "MilTable") -> None:
+    from slidelake.encoders.mil_tests import MIL_TESTS
+
     shown = Table()
     for column in ("encoder", "test", "train AUC", "test AUC", "verdict"):
         shown.add_column(column)
@@ -90,12 +92,16 @@ def _say(session: Session, table: "MilTable") -> None:
         shown.add_row(
             verdict.encoder,
             verdict.test,
-            *(
-                f"{row[key]:.2f} ({row[f'{key}_least']:.2f} to {row[f'{key}_most']:.2f})"
-                for key in ("train_auc", "test_auc")
-            ),
+            f"{row['train_auc']:.2f}",
+            f"{row['test_auc']:.2f} ({row['test_auc_least']:.2f} to {row['test_auc_most']:.2f})",
             f"[{colour}]{verdict.outcome}[/{colour}]",
         )
     session.say(shown)
-    for verdict in table:
-        session.say(f"{verdict.test}: {verdict.meaning}")
+    for test in table.tests:
+        session.say(f"{test}: {MIL_TESTS[test].rule}")
+        outcomes: dict[str, list[MilVerdict]] = {}
+        for verdict in table:
+            if verdict.test == test:
+                outcomes.setdefault(verdict.outcome, []).append(verdict)
+        for verdicts in outcomes.values():
+            session.say(f"  {', '.join(each.encoder for each in verdicts)} {verdicts[0].meaning}")

@@ -19,7 +19,9 @@ def test_a_table_and_what_it_means(tmp_path: Path) -> None:
     result = run("--out", tmp_path / "new" / "table.csv", "--out", tmp_path / "table.png")
     assert result.exit_code == 0, result.output
     told = " ".join(result.stdout.split())
-    assert "single-concept: mean took a row that marks negative bags for evidence" in told
+    assert (
+        "single-concept: positive where at least one row is of the concept mean took a row that marks" in told
+    )
     assert "testing: 3 of 3 trainings" in result.stderr
     with (tmp_path / "new" / "table.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
