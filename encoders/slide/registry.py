@@ -36,8 +36,13 @@ class _Entry(NamedTuple):
 #: One line makes a slide encoder known.
 _SLIDE_ENCODERS: Mapping[str, _Entry] = {
     "abmil": _Entry("abmil", model="ABMIL"),
+    "acmil": _Entry("acmil", model="ACMIL"),
+    "clam-mb": _Entry("clam", model="ClamMB"),
+    "clam-sb": _Entry("clam", model="ClamSB"),
+    "dsmil": _Entry("dsmil", model="DSMIL"),
     "max": _Entry("linear", model="MaxModel", aggregator="MaxAggregator", aggregator_module="max"),
     "mean": _Entry("linear", model="MeanModel", aggregator="MeanAggregator", aggregator_module="mean"),
+    "patient": _Entry("patient", model="PatientModel"),
 }
 
 

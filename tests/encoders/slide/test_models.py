@@ -12,6 +12,7 @@ class TestMean(SlideModelTests, LearnsPlantedRows):
 
 class TestMax(SlideModelTests, LearnsPlantedRows):
     name = "max"
-    shift = 40.0
+    shift = 24.0
     rate = 0.1
+    steps = 100
     attention_share = 0.0
