@@ -26,6 +26,7 @@ from slidelake.services.cli import (
     stats,
     status,
     synth,
+    train,
     verify,
 )
 from slidelake.services.cli.session import Commands, JsonOption, Session, StoreOption, VerboseOption
@@ -78,6 +79,7 @@ COMMANDS = (
     index,
     search,
     split,
+    train,
     encoders,
     mil_test,
     doctor,
