@@ -21,6 +21,7 @@ from slidelake.services.cli import (
     ingest,
     metadata,
     migrate,
+    mil_test,
     search,
     snapshot,
     split,
@@ -84,6 +85,7 @@ COMMANDS = (
     split,
     train,
     encoders,
+    mil_test,
     doctor,
     demo,
 )
