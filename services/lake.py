@@ -194,13 +194,15 @@ class Lake:
         space: str | None = None,
         slides: Sequence[str] | None = None,
         snapshot: str | None = None,
+        weights: str | PathLike[str] | None = None,
         device: str = "auto",
         progress: Progress = None,
     ) -> "EmbedReport":
         """Commit a slide embedding for every slide of a space that has none by this aggregator yet.
 
         `aggregator` is mean, max, or the path of a checkpoint that `slidelake train` wrote: then scores are kept
-        beside, and the report holds the predictions. `snapshot` takes slides and bags as it pinned them.
+        beside, and the report holds the predictions; or the name of a pre-trained slide encoder (titan, …) with the
+        folder of its `weights`. `snapshot` takes slides and bags as it pinned them.
         """
         from slidelake.encoders import embed
 
@@ -210,6 +212,7 @@ class Lake:
             aggregator=aggregator,
             slides=slides,
             snapshot=snapshot,
+            weights=weights,
             device=device,
             progress=progress,
         )

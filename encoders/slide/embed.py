@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from slidelake._version import __version__
 from slidelake.encoders.slide.base import Block, SlideEmbedding, SlideEncoder
 from slidelake.encoders.slide.predictions import Prediction, predict
+from slidelake.encoders.slide.pretrained import create_pretrained, pretrained_names
 from slidelake.encoders.slide.read_bags import Buffer, in_turn, is_large, read_blocks, read_whole
 from slidelake.encoders.slide.registry import aggregator_names, create_aggregator, slide_model_names
 from slidelake.errors import (
@@ -62,15 +63,17 @@ def embed(
     aggregator: "str | os.PathLike[str]" = "mean",
     slides: Sequence[str] | None = None,
     snapshot: str | None = None,
+    weights: "str | os.PathLike[str] | None" = None,
     device: str = "auto",
     progress: Progress | None = None,
 ) -> EmbedReport:
     """Commit the slide embedding of every slide that has a bag in `space`, or of `slides` alone.
 
-    `aggregator` is a name (mean, max) or a checkpoint's path; a checkpoint's own space is the default then, and the
-    only one it takes. A slide whose embedding was made from the bag that now stands is left as it is; one whose bag
-    was made again gets the next generation. Rows with `valid` 0 do not count; a slide without a valid row, or whose
-    bag is damaged, or (where named) that is not there, or whose output is not finite, is in `failed`.
+    `aggregator` is a name (mean, max), a checkpoint's path (its own space is the default then, and the only one it
+    takes), or a pre-trained slide encoder's name (titan) with the folder of its `weights`. A slide whose embedding
+    was made from the bag that now stands is left as it is; one whose bag was made again gets the next generation.
+    Rows with `valid` 0 do not count; a slide without a valid row, or whose bag is damaged, or (where named) that is
+    not there, or whose output is not finite, is in `failed`.
 
     `snapshot` takes the slides and bags as it pinned them; the embeddings go to the store as it is now, so a slide
     whose bag was made again since is in `failed`. progress: start (total), slide (slide_id, state made | already |
@@ -82,7 +85,7 @@ def embed(
     """
     store.objects.check_writable()
     source = store.at(snapshot) if snapshot else store
-    encoder, space = _choose(source, space, os.fspath(aggregator), device)
+    encoder, space = _choose(source, space, os.fspath(aggregator), weights, device)
     wanted = list(slides) if slides is not None else _slides_of(source, *split_space(space))
     run = _Run(store, source, space, encoder)
     report = EmbedReport(space=space, aggregator_id=encoder.spec.aggregator_id)
@@ -106,9 +109,22 @@ def embed(
 
 
 def _choose(
-    store: "FeatureStore", space: str | None, aggregator: str, device: str
+    store: "FeatureStore",
+    space: str | None,
+    aggregator: str,
+    weights: "str | os.PathLike[str] | None",
+    device: str,
 ) -> tuple[SlideEncoder, str]:
     """The encoder of that name or path, and the space whose bags it takes."""
+    if aggregator in pretrained_names():
+        space = store.resolve_space(space)
+        folder = None if weights is None else Path(weights)
+        return create_pretrained(aggregator, space=space, weights=folder, device=device), space
+    if weights is not None:
+        raise UsageError(
+            f"{aggregator} takes no weights beside it",
+            remedy=f"Weights go with a pre-trained slide encoder: {', '.join(pretrained_names())}.",
+        )
     if not _is_path(aggregator):
         if aggregator in set(slide_model_names()) - set(aggregator_names()):
             raise UnknownAggregatorError(
@@ -252,7 +268,12 @@ class _Run:
             raise EncoderError(exc.problem, remedy=exc.remedy, slide=bag.slide_id) from exc
 
     def _read(self, bag: "Bag", buffer: Buffer) -> Block:
-        return read_whole(bag, _valid(bag), buffer, coords=self.encoder.needs_coords)
+        footprint = None
+        if self.encoder.needs_coords:
+            grid = self.source.grid(bag.slide_id, split_space(self.space)[0])
+            width, height = grid.attributes["footprint_level0"]
+            footprint = (float(width), float(height))
+        return read_whole(bag, _valid(bag), buffer, footprint=footprint)
 
     def _tell(self, slide_id: str, logits: Sequence[float] | None, report: EmbedReport) -> None:
         if logits is not None and self.task:

@@ -43,13 +43,18 @@ class Buffer:
         return self._memory[:size].view(dtype).reshape(shape)
 
 
-def read_whole(bag: "Bag", valid: NDArray[np.bool_], buffer: Buffer, *, coords: bool = False) -> Block:
-    """The bag as one block, its features in `buffer`; DamagedStoreError where they are not those committed."""
+def read_whole(
+    bag: "Bag", valid: NDArray[np.bool_], buffer: Buffer, *, footprint: tuple[float, float] | None = None
+) -> Block:
+    """The bag as one block, its features in `buffer`; DamagedStoreError where they are not those committed.
+
+    With a patch's `footprint`, for encoders that ask where patches lie, also the coords.
+    """
     entry = bag.commit.arrays["features"]
     features = bag.read("features", buffer.array(tuple(entry["shape"]), np.dtype(entry["dtype"])))
     if checksum(features) != entry["checksum"]:
         raise _changed(bag)
-    return Block(features, valid, bag.coords if coords else None)
+    return Block(features, valid, bag.coords if footprint else None, footprint)
 
 
 def read_blocks(bag: "Bag", valid: NDArray[np.bool_]) -> Iterator[Block]:

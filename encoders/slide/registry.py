@@ -66,7 +66,8 @@ def create_aggregator(name: str, *, encoder_id: str) -> "SlideEncoder":
     known = aggregator_names()
     if name in pretrained_names():
         raise UnknownAggregatorError(
-            f"{name} is pre-trained, and needs weights of your own", remedy="Make it with create_pretrained."
+            f"{name} is pre-trained, and needs weights of your own",
+            remedy="Pass them: slidelake embed --weights FOLDER, or create_pretrained in Python.",
         )
     if name not in known:
         raise _unknown("aggregator", name, known)

@@ -21,7 +21,10 @@ def register(app: typer.Typer) -> None:
         session: Session,
         aggregator: Annotated[
             str,
-            typer.Option(metavar="NAME|FILE", help="mean, max, or a checkpoint that slidelake train wrote."),
+            typer.Option(
+                metavar="NAME|FILE",
+                help="mean, max, a checkpoint of slidelake train, or chief, gigapath, madeleine, prism, titan.",
+            ),
         ] = "mean",
         space: Annotated[
             str | None, typer.Option(help="Grid and encoder; needed where there are several.")
@@ -34,6 +37,10 @@ def register(app: typer.Typer) -> None:
             typer.Option(
                 metavar="NAME", help="The slides and bags of this snapshot; they are written to the lake."
             ),
+        ] = None,
+        weights: Annotated[
+            Path | None,
+            typer.Option(metavar="FOLDER", help="A pre-trained slide encoder's own code and weights."),
         ] = None,
         device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1; of checkpoints.")] = "auto",
         predictions: Annotated[
@@ -49,9 +56,9 @@ def register(app: typer.Typer) -> None:
         """Make and commit slide embeddings for every slide that has none yet."""
         if list_:
             return _list(session)
-        from slidelake.encoders import aggregator_names, write_predictions
+        from slidelake.encoders import aggregator_names, pretrained_names, write_predictions
 
-        if predictions is not None and aggregator in aggregator_names():
+        if predictions is not None and aggregator in (*aggregator_names(), *pretrained_names()):
             raise UsageError(
                 f"{aggregator} predicts nothing, so there is nothing to write to {predictions}",
                 remedy="Pass the checkpoint of a trained slide encoder as --aggregator.",
@@ -63,6 +70,7 @@ def register(app: typer.Typer) -> None:
                 space=space,
                 slides=slide or None,
                 snapshot=snapshot,
+                weights=weights,
                 device=device,
                 progress=progress,
             )

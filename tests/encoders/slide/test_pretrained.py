@@ -20,6 +20,7 @@ from slidelake.encoders.slide import (
     PretrainedEncoder,
     create_aggregator,
     create_pretrained,
+    embed,
     pretrained_names,
 )
 from slidelake.encoders.slide.pretrained import PRETRAINED
@@ -30,6 +31,7 @@ from slidelake.errors import (
     UsageError,
     WeightsError,
 )
+from slidelake.store import FeatureStore
 from tests.encoders.slide.stand_ins import write_packages, write_weights
 
 SPACES = {
@@ -292,3 +294,31 @@ def test_a_folder_of_another_model(tmp_path: Path) -> None:
     (folder / "config.json").write_text(json.dumps({"model_type": "other"}))
     with pytest.raises(WeightsError, match="is no titan: it has no encode_slide_from_patch_features"):
         make("titan", tmp_path)
+
+
+@pytest.mark.usefixtures("packages")
+def test_a_store_is_embedded_with_places(tmp_path: Path) -> None:
+    """`embed` hands over the grid's coords and footprint, and says which weights are meant."""
+    store = FeatureStore.open(tmp_path / "lake", create=True)
+    grid_id, encoder_id = SPACES["gigapath"].split("/")
+    coords = np.stack([np.arange(9) * 506, np.zeros(9)], 1).astype(np.int32)
+    tissue = np.full(9, 255, np.uint8)
+    facts = {"footprint_level0": [505.73, 505.73]}
+    columns = {"tissue": tissue, "blur": tissue}
+    store.put_grid("S1", grid_id, coords=coords, columns=columns, attributes=facts, provenance={})
+    features = np.random.default_rng(0).normal(size=(9, 1536)).astype(np.float16)
+    with store.bag_writer("S1", grid_id, encoder_id, dim=1536) as writer:
+        writer.write(features)
+        writer.commit({})
+    weights = write_weights("gigapath", tmp_path / "weights")
+    report = embed(store, aggregator="gigapath", weights=weights, device="cpu")
+    assert (report.made, report.failed) == (1, [])
+    encoder = create_pretrained("gigapath", space=SPACES["gigapath"], weights=weights, device="cpu")
+    block = Block(features, np.ones(9, bool), coords, (505.73, 505.73))
+    stored = store.pooled("S1", SPACES["gigapath"], "gigapath")
+    np.testing.assert_array_equal(stored.embedding, encoder.encode([block]).embedding)
+    assert embed(store, aggregator="gigapath", weights=weights, device="cpu").already == 1
+    with pytest.raises(WeightsError, match="needs its own weights"):
+        embed(store, aggregator="gigapath", device="cpu")
+    with pytest.raises(UsageError, match="mean takes no weights"):
+        embed(store, aggregator="mean", weights=weights)

@@ -100,5 +100,5 @@ def test_alone_everything_is_ones_own() -> None:
 @pytest.mark.parametrize("word", ["tpu9", "cuda:99" if torch.cuda.is_available() else "cuda"])
 def test_devices_that_are_not_there(word: str) -> None:
     assert choose_device("cpu").type == "cpu"
-    with pytest.raises(UsageError, match="device|GPU"):
+    with pytest.raises(UsageError, match=r"device|GPU"):
         choose_device(word)
