@@ -69,9 +69,7 @@ def check_arguments(
         seed = int(torch.randint(0, 2**63 - 1, ()).item())
     if seed is not None and not 0 <= seed < 2**64:
         raise KernelError(f"seed is {seed}", remedy="Pass an integer of at least 0 and below 2**64.")
-    return PoolArguments(
-        h, V, bV, U, bU, w, bw, _wide(cu_seqlens), mask, float(dropout_p), seed or 0
-    )
+    return PoolArguments(h, V, bV, U, bU, w, bw, _wide(cu_seqlens), mask, float(dropout_p), seed or 0)
 
 
 def check_cu_seqlens(cu_seqlens: Tensor, rows: int) -> None:

@@ -47,7 +47,9 @@ def rows_backward(
     dtype, hidden, branches = arguments.compute_dtype, len(arguments.V), len(arguments.w)
     saved = outputs[3]
     gates = 1 if arguments.U is None else 2
-    per_row = (hidden * (2 * gates + 2 + (arguments.dropout_p > 0)) + 2 * rows.dim + 4 * branches) * dtype.itemsize
+    per_row = (
+        hidden * (2 * gates + 2 + (arguments.dropout_p > 0)) + 2 * rows.dim + 4 * branches
+    ) * dtype.itemsize
     plan = BagPlan(arguments.cu_seqlens, rows.count, chunk_rows(rows.device, per_row + rows.scratch_bytes))
     space = Workspace(plan.step, rows.device)
     units = HiddenUnits(arguments, space)

@@ -46,7 +46,9 @@ def fused_pool(arguments: PoolArguments, backend: str, *, store: bool) -> tuple[
 
 
 def _values(arguments: PoolArguments) -> _Values:
-    seed = arguments.seed - 2**64 if arguments.seed >= 2**63 else arguments.seed  # an operator's ints are signed
+    seed = (
+        arguments.seed - 2**64 if arguments.seed >= 2**63 else arguments.seed
+    )  # an operator's ints are signed
     a = arguments
     return a.h, a.V, a.bV, a.U, a.bU, a.w, a.bw, a.cu_seqlens, a.mask, a.dropout_p, seed
 
@@ -165,7 +167,13 @@ def _forward_fake(*inputs: Any) -> _Outputs:
     "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
 )
 def _backward_op(*inputs: Any) -> tuple[Tensor, ...]:
-    values, backend, outputs, grads, needs = inputs[:11], inputs[11], inputs[12:16], inputs[16:19], inputs[19:]
+    values, backend, outputs, grads, needs = (
+        inputs[:11],
+        inputs[11],
+        inputs[12:16],
+        inputs[16:19],
+        inputs[19:],
+    )
     found = _backward(values, backend, outputs, grads, needs)
     # An operator gives tensors: what was not asked for is an empty one.
     return tuple(values[0].new_empty(0) if grad is None else grad for grad in found)

@@ -16,7 +16,9 @@ _UNASKED_BYTES = 16 << 20
 def check_save(save: str) -> None:
     """KernelError for a word that is no save mode."""
     if save not in SAVES:
-        raise KernelError(f"save is {save!r}, which is no save mode", remedy=f"Use one of: {', '.join(SAVES)}.")
+        raise KernelError(
+            f"save is {save!r}, which is no save mode", remedy=f"Use one of: {', '.join(SAVES)}."
+        )
 
 
 def wants_gradient(arguments: PoolArguments) -> bool:

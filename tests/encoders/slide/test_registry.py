@@ -83,7 +83,7 @@ def test_two_packages_with_one_name_are_refused(entry_points, name):
 
 def test_names_and_sizes_that_cannot_be():
     with pytest.raises(
-        UnknownAggregatorError, match=r"'abmill'.*Did you mean abmil\? Use one of: abmil, acmil"
+        UnknownAggregatorError, match=r"'abmill'.*Did you mean abmil\? Use one of: abmil, abmilx, acmil"
     ):
         create_slide_model("abmill", dim=4, outputs=2)
     with pytest.raises(

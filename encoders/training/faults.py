@@ -1,0 +1,90 @@
+"""What goes wrong in a step, said so that somebody can act on it: no number, no memory."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from slidelake.encoders.training.config import TrainConfig
+from slidelake.encoders.training.step import Stepped
+from slidelake.errors import NotFiniteError, SlidelakeError
+
+if TYPE_CHECKING:
+    from slidelake.encoders.training.cohort import Cohort
+
+__all__ = ["memory_told", "refuse_not_finite"]
+
+_NAMES = 5
+
+
+def refuse_not_finite(cohort: "Cohort", steps: Sequence[Stepped], *, scaled: bool) -> None:
+    """Raises NotFiniteError where a loss is no number, or (not with fp16's scaled loss) a gradient is none.
+
+    It names the slides of the first such step, and says whether it is their features. Called some steps later on a
+    GPU, so that it waits for nothing.
+    """
+    for step in steps:
+        finite = torch.isfinite(step.values).cpu()
+        if bool(finite.all()) and (scaled or bool(torch.isfinite(step.norm))):
+            continue
+        bags = [bag for bag, fine in zip(step.bags, finite.tolist(), strict=True) if not fine] or list(
+            step.bags
+        )
+        slides = [
+            s for s in cohort.patient_of if (s if cohort.unit == "slide" else cohort.patient_of[s]) in bags
+        ]
+        spoilt = [slide for slide in slides if not _finite_features(cohort, slide)]
+        if spoilt:
+            raise NotFiniteError(
+                f"the features of {_listed(spoilt)} hold NaN or infinity, and the loss with them",
+                remedy="Run slidelake verify --deep, and ingest these slides again.",
+                slide=spoilt[0],
+            )
+        what = "loss" if not bool(finite.all()) else "gradient"
+        raise NotFiniteError(
+            f"the {what} is not finite at a batch with {_listed(bags)}; their features are finite",
+            remedy="Lower --lr, pass --clip 1, or use --precision bf16 or no.",
+        )
+
+
+def _finite_features(cohort: "Cohort", slide: str) -> bool:
+    bag = cohort.store.bag(slide, cohort.space)
+    return bool(np.isfinite(bag.features[bag.valid.astype(bool)]).all())
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    return ", ".join(names[:_NAMES]) + more
+
+
+@contextmanager
+def memory_told(config: TrainConfig, where: str) -> Iterator[None]:
+    """Says what to lower where memory does not suffice, even with the kernel's bounded mode."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as exc:
+        raise _full(config, where, exc) from exc
+    except RuntimeError as exc:
+        if "can't allocate memory" not in str(exc):
+            raise
+        raise _full(config, where, exc) from exc
+
+
+def _full(config: TrainConfig, where: str, exc: BaseException) -> SlidelakeError:
+    ways = []
+    if not config.patches_per_batch:
+        ways.append("bound a batch with --patches-per-batch")
+    elif config.sample == 0:
+        ways.append(f"lower --patches-per-batch ({config.patches_per_batch:,} now)")
+    if (config.bags or 2) > 1:
+        ways.append("lower --bags-per-batch and raise --accumulate by as much")
+    ways.append(
+        f"lower --sample ({config.sample:,} rows a bag now)" if config.sample else "pass --sample 8192"
+    )
+    if config.precision == "no":
+        ways.append("pass --precision bf16")
+    return SlidelakeError(
+        f"memory ran out {where} ({str(exc).splitlines()[0]})", remedy=f"Do one of: {'; '.join(ways)}."
+    )
