@@ -42,11 +42,11 @@ Path(out, f"rank{rank}.json").write_text(json.dumps([os.environ["WORLD_SIZE"], r
 
 @pytest.fixture(scope="module")
 def splits(lake: FeatureStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """12 slides to train on, 5 to validate, 7 to test."""
+    """12 slides to train on, 4 to validate, 8 to test."""
     path = tmp_path_factory.mktemp("splits") / "splits.csv"
     lines = ["slide_id,patient_id,split"]
     for number, slide in enumerate(lake.slide_ids()):
-        part = "train" if number < 12 else "val" if number < 17 else "test"
+        part = "train" if number < 12 else "val" if number < 16 else "test"
         lines.append(f"{slide},P{slide[1:3]},{part}")
     path.write_text("\n".join(lines) + "\n")
     return path
@@ -86,6 +86,10 @@ def check_same(alone: TrainReport, together: Path) -> None:
     weights = [
         load_checkpoint(path / "best.safetensors").model.state_dict() for path in (alone.out, together)
     ]
+    for each in weights:
+        if alone.task["kind"] == "survival":
+            # Cox's loss does not change where all risks shift: the bias moves by rounding alone.
+            del each["head.bias"]
     torch.testing.assert_close(weights[0], weights[1], rtol=1e-3, atol=1e-5)
 
 

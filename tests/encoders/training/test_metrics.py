@@ -70,9 +70,9 @@ def test_slides_of_one_patient_are_no_new_evidence() -> None:
     chance = np.clip(targets * 0.3 + RNG.random(30) * 0.7, 0, 1)
     values = np.stack([1 - chance, chance], axis=1)
     names = [f"P{n}" for n in range(30)]
-    once = estimates("classification", predictions(targets, values, names, [0] * 30), draws=60)
+    once = estimates("classification", predictions(targets, values, names, [0] * 30), draws=40)
     many, much, owners = np.repeat(targets, 10), np.repeat(values, 10, axis=0), list(np.repeat(names, 10))
-    often = estimates("classification", predictions(many, much, owners, [0] * 300), draws=60)
+    often = estimates("classification", predictions(many, much, owners, [0] * 300), draws=40)
     for name in ("auroc", "accuracy"):
         one, ten = once[name], often[name]
         assert (ten.low, ten.high) == (pytest.approx(one.low), pytest.approx(one.high))
@@ -80,7 +80,7 @@ def test_slides_of_one_patient_are_no_new_evidence() -> None:
         assert one.high is not None
         assert one.low < (one.value or 0) <= one.high
     strangers = [f"P{n}" for n in range(300)]
-    alone = estimates("classification", predictions(many, much, strangers, [0] * 300), draws=60)["accuracy"]
+    alone = estimates("classification", predictions(many, much, strangers, [0] * 300), draws=40)["accuracy"]
     assert width(alone) < 0.6 * width(often["accuracy"])
 
 
