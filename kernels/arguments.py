@@ -1,13 +1,16 @@
 """What `gated_attention_pool` takes, checked once at the border: back ends trust it."""
 
 from dataclasses import dataclass
-from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from slidelake.errors import KernelError
+from slidelake.kernels.tracing import traced
 
+#: Where a border tensor on a device keeps its values, with the version that they are of.
+_HOST = "_slidelake_host_borders"
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -66,9 +69,7 @@ def check_arguments(
         seed = int(torch.randint(0, 2**63 - 1, ()).item())
     if seed is not None and not 0 <= seed < 2**64:
         raise KernelError(f"seed is {seed}", remedy="Pass an integer of at least 0 and below 2**64.")
-    return PoolArguments(
-        h, V, bV, U, bU, w, bw, cu_seqlens.to(torch.int64), mask, float(dropout_p), seed or 0
-    )
+    return PoolArguments(h, V, bV, U, bU, w, bw, _wide(cu_seqlens), mask, float(dropout_p), seed or 0)
 
 
 def check_cu_seqlens(cu_seqlens: Tensor, rows: int) -> None:
@@ -80,22 +81,54 @@ def check_cu_seqlens(cu_seqlens: Tensor, rows: int) -> None:
         )
     if cu_seqlens.dtype not in (torch.int32, torch.int64):
         raise KernelError(f"cu_seqlens is {cu_seqlens.dtype}", remedy="Pass int32 or int64.")
-    if torch.compiler.is_compiling():
+    if traced(cu_seqlens):
         return  # values are not known while tracing
-    borders = cu_seqlens.tolist()
+    if cu_seqlens.dtype == torch.int32 and rows >= 2**31:
+        raise KernelError(
+            f"cu_seqlens is torch.int32, which cannot count {rows} rows",
+            remedy="Pass int64: cu_seqlens.to(torch.int64).",
+        )
+    borders = host_borders(cu_seqlens)
     if borders[0] != 0:
         raise KernelError(f"cu_seqlens starts at {borders[0]}", remedy="Let the first bag start at row 0.")
-    for bag, (start, stop) in enumerate(pairwise(borders)):
-        if stop < start:
-            raise KernelError(
-                f"cu_seqlens falls from {start} to {stop} at bag {bag}",
-                remedy="Pass borders that rise; an empty bag repeats its border.",
-            )
+    falls = np.flatnonzero(np.diff(borders) < 0)
+    if len(falls):
+        bag = int(falls[0])
+        raise KernelError(
+            f"cu_seqlens falls from {borders[bag]} to {borders[bag + 1]} at bag {bag}",
+            remedy="Pass borders that rise; an empty bag repeats its border.",
+        )
     if borders[-1] != rows:
         raise KernelError(
             f"cu_seqlens ends at {borders[-1]}, but there are {rows} rows",
             remedy="Let the last border be the number of rows of h.",
         )
+
+
+def host_borders(cu_seqlens: Tensor) -> np.ndarray:
+    """(B + 1,) int64 values of the borders on the host.
+
+    Read once for each tensor that lies on a device: the values stay with the tensor for as long as nothing writes
+    to it, so that a model that pools the same bags in several places waits for the device once.
+    """
+    if cu_seqlens.device.type == "cpu":
+        return cu_seqlens.detach().numpy().astype(np.int64)
+    if cu_seqlens.is_inference():  # such tensors do not tell when they are written to
+        return cu_seqlens.cpu().numpy().astype(np.int64)
+    known = getattr(cu_seqlens, _HOST, None)
+    if known is None or known[0] != cu_seqlens._version:
+        known = (cu_seqlens._version, cu_seqlens.cpu().numpy().astype(np.int64))
+        setattr(cu_seqlens, _HOST, known)
+    values: np.ndarray = known[1]
+    return values
+
+
+def _wide(cu_seqlens: Tensor) -> Tensor:
+    """The borders in 64 bits; what is known of their values goes along."""
+    wide = cu_seqlens.to(torch.int64)
+    if wide is not cu_seqlens and hasattr(cu_seqlens, _HOST) and not traced(cu_seqlens):
+        setattr(wide, _HOST, (wide._version, getattr(cu_seqlens, _HOST)[1]))
+    return wide
 
 
 def _check_tensors(named: dict[str, object]) -> None:

@@ -35,16 +35,19 @@ def philox_words(seed: int, counters: tuple[Tensor, Tensor, Tensor, Tensor]) -> 
 
 
 def dropout_masks(
-    seed: int, p: float, rows: int, units: int, *, device: torch.device
+    seed: int, p: float, rows: int, units: int, *, device: torch.device, first_row: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Two (rows, units) bool masks, for the tanh branch and the gate: False, with chance p, drops a unit."""
+    """Two (rows, units) bool masks, for the tanh branch and the gate: False, with chance p, drops a unit.
+
+    They are those of the rows from `first_row` on: a part of the masks made for all rows at once.
+    """
     limit = round(p * 2**32)
     kept = torch.empty((2, rows, units), dtype=torch.bool, device=device)
     unit = torch.arange(units, device=device)[None, :]
     zero = torch.zeros((), dtype=torch.int64, device=device)
     step = max(1, _BLOCK // max(1, units))
     for start in range(0, rows, step):
-        row = torch.arange(start, min(start + step, rows), device=device)[:, None]
+        row = torch.arange(first_row + start, first_row + min(start + step, rows), device=device)[:, None]
         words = philox_words(seed, (row, unit, zero, zero))
         kept[0, start : start + step] = words[0] >= limit
         kept[1, start : start + step] = words[1] >= limit

@@ -13,7 +13,6 @@ from slidelake.encoders.slide.layers import AttentionPool, Projection, in_float3
 from slidelake.encoders.slide.model import TASKS, Bags, SlideModel, SlideOutput
 from slidelake.encoders.slide.options import choice, share, switch, whole
 from slidelake.encoders.slide.packed import ranked_rows, rows_at, take_or_zero
-from slidelake.errors import UsageError
 
 __all__ = ["ClamMB", "ClamSB"]
 
@@ -22,28 +21,37 @@ __all__ = ["ClamMB", "ClamSB"]
 _MARGINS = {"svm": 1.0, "cross-entropy": 0.0}
 
 
-class _Clam(SlideModel):
-    """What both have: a projection, attention with `branches`, and a two-class instance classifier a class."""
+class ClamSB(SlideModel):
+    """CLAM with one attention branch.
+
+    `projection` = the width of Linear + ReLU before the attention; `hidden` = L; `dropout` of the projection and of
+    both attention branches; `instances` = k, how many rows of highest and of lowest attention are clustered;
+    `instance_weight` = the instance loss's share of the whole (0: no clustering, and any task); `instance_loss` "svm"
+    (smooth SVM, the paper's, against fitting noisy pseudo-labels) or "cross-entropy" (its code's default);
+    `subtyping`: classes exclude each other, so rows that stand out for another class are negatives of it.
+    """
 
     task_remedy = "Train it on classes, or set instance_weight=0: no clustering, any task."
+    #: An attention branch for each class, or one for all.
+    branch_a_class = False
 
     def __init__(
         self,
         dim: int,
         outputs: int,
-        branches: int,
         *,
-        projection: int,
-        hidden: int,
-        dropout: float,
-        instances: int,
-        instance_weight: float,
-        instance_loss: str,
-        subtyping: bool,
+        projection: int = 512,
+        hidden: int = 256,
+        dropout: float = 0.25,
+        instances: int = 8,
+        instance_weight: float = 0.3,
+        instance_loss: str = "svm",
+        subtyping: bool = False,
     ) -> None:
         super().__init__()
         width, dropout = whole("projection", projection), share("dropout", dropout)
         self.projection = Projection(dim, width, dropout=dropout)
+        branches = outputs if self.branch_a_class else 1
         self.attention = AttentionPool(width, whole("hidden", hidden), branches=branches, dropout=dropout)
         self.head = nn.Linear(width, outputs)
         self.count = whole("instances", instances)
@@ -59,12 +67,7 @@ class _Clam(SlideModel):
         pooled, scores, lse = self.attention(rows, bags.cu_seqlens, bags.mask)
         losses = {}
         if self.training and self.instances is not None and targets is not None:
-            if targets.dtype != torch.int64 or targets.shape != (len(bags),):
-                raise UsageError(
-                    f"{self._called} clusters instances by the bags' classes, and the targets are {targets.dtype} "
-                    f"of shape {tuple(targets.shape)}",
-                    remedy=self.task_remedy,
-                )
+            self.check_classes(targets, bags)
             term = self._instance_loss(self.instances, rows, scores, bags.cu_seqlens, targets)
             losses["instances"] = self.weight / (1 - self.weight) * term
         return SlideOutput(self._logits(pooled), pooled, scores, lse, losses)
@@ -100,9 +103,8 @@ class _Clam(SlideModel):
             others = highest.transpose(0, 1).masked_fill(own.T[..., None], -1)
             logits = _by_class(in_float32(classifier, take_or_zero(rows, others)))
             of_class = torch.arange(classes, device=rows.device)
-            logits = logits[:, of_class, :, of_class].transpose(
-                0, 1
-            )  # (B, C, k, 2), each class by its classifier
+            # (B, C, k, 2): each class's rows by its own classifier.
+            logits = logits[:, of_class, :, of_class].transpose(0, 1)
             negative = torch.zeros_like(others)
             loss = (loss + self._mean_loss(logits, negative, others >= 0).sum(1)) / classes
         some = counts[0] > 0
@@ -115,80 +117,19 @@ class _Clam(SlideModel):
         return (loss.view_as(labels) * held).sum(-1) / held.sum(-1).clamp(min=1)
 
 
-def _by_class(logits: Tensor) -> Tensor:
-    """(…, C, 2) of (…, 2 C)."""
-    return logits.view(*logits.shape[:-1], -1, 2)
-
-
-class ClamSB(_Clam):
-    """CLAM with one attention branch.
-
-    `projection` = the width of Linear + ReLU before the attention; `hidden` = L; `dropout` of the projection and of
-    both attention branches; `instances` = k, how many rows of highest and of lowest attention are clustered;
-    `instance_weight` = the instance loss's share of the whole (0: no clustering, and any task); `instance_loss` "svm"
-    (published: smooth SVM) or "cross-entropy" (the published code's default); `subtyping`: classes exclude each
-    other, so rows that stand out for another class are negatives of it.
-    """
-
-    def __init__(
-        self,
-        dim: int,
-        outputs: int,
-        *,
-        projection: int = 512,
-        hidden: int = 256,
-        dropout: float = 0.25,
-        instances: int = 8,
-        instance_weight: float = 0.3,
-        instance_loss: str = "svm",
-        subtyping: bool = False,
-    ) -> None:
-        super().__init__(
-            dim,
-            outputs,
-            1,
-            projection=projection,
-            hidden=hidden,
-            dropout=dropout,
-            instances=instances,
-            instance_weight=instance_weight,
-            instance_loss=instance_loss,
-            subtyping=subtyping,
-        )
-
-
-class ClamMB(_Clam):
+class ClamMB(ClamSB):
     """CLAM with an attention branch and a classifier a class: logit c is made of the bag as branch c sees it.
 
     Options as ClamSB's; instances are chosen by their own class's branch.
     """
 
-    def __init__(
-        self,
-        dim: int,
-        outputs: int,
-        *,
-        projection: int = 512,
-        hidden: int = 256,
-        dropout: float = 0.25,
-        instances: int = 8,
-        instance_weight: float = 0.3,
-        instance_loss: str = "svm",
-        subtyping: bool = False,
-    ) -> None:
-        super().__init__(
-            dim,
-            outputs,
-            outputs,
-            projection=projection,
-            hidden=hidden,
-            dropout=dropout,
-            instances=instances,
-            instance_weight=instance_weight,
-            instance_loss=instance_loss,
-            subtyping=subtyping,
-        )
+    branch_a_class = True
 
     def _logits(self, pooled: Tensor) -> Tensor:
         # Row c of the head is class c's own classifier.
         return (pooled * self.head.weight).sum(2) + self.head.bias
+
+
+def _by_class(logits: Tensor) -> Tensor:
+    """(…, C, 2) of (…, 2 C)."""
+    return logits.view(*logits.shape[:-1], -1, 2)

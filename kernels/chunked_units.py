@@ -1,0 +1,51 @@
+"""The hidden units of a chunk: tanh(V h + bV), σ(U h + bU) and the dropout on them."""
+
+import torch
+from torch import Tensor
+
+from slidelake.kernels.arguments import PoolArguments
+from slidelake.kernels.chunked_rows import Workspace, product, product_dtype
+from slidelake.kernels.dropout import dropout_masks
+
+
+class HiddenUnits:
+    """V over U in one matrix, so that a chunk's rows are read once for both branches."""
+
+    def __init__(self, arguments: PoolArguments, space: Workspace) -> None:
+        self._arguments, self._space = arguments, space
+        self.dtype = arguments.compute_dtype
+        self.hidden = arguments.V.shape[0]
+        self.gated = arguments.U is not None
+        branches = [x for x in (arguments.V, arguments.U) if x is not None]
+        biases = [x for x in (arguments.bV, arguments.bU) if x is not None]
+        self.weights = torch.cat(branches).to(product_dtype(arguments.h))  # (2L, D), (L, D) without a gate
+        self.biases = torch.cat(biases).to(self.dtype)
+
+    @property
+    def width(self) -> int:
+        return len(self.biases)
+
+    def compute(self, rows: Tensor) -> Tensor:
+        """(n, 2L): the tanh branch beside the gate, before dropout; (n, L) without a gate."""
+        units = self._space.take("units", len(rows), self.width, self.dtype)
+        if rows.dtype == self.dtype:
+            torch.addmm(self.biases, rows, self.weights.T, out=units)
+        else:
+            product(rows, self.weights.T, units).add_(self.biases)
+        units[:, : self.hidden].tanh_()
+        if self.gated:
+            units[:, self.hidden :].sigmoid_()
+        return units
+
+    def factor(self, start: int, stop: int) -> Tensor | None:
+        """(n, L) what dropout multiplies tanh ⊙ σ by: 0 where either unit fell. None without dropout."""
+        p = self._arguments.dropout_p
+        if p == 0:
+            return None
+        kept, gate = dropout_masks(
+            self._arguments.seed, p, stop - start, self.hidden, device=self.biases.device, first_row=start
+        )
+        scale = 1 / (1 - p)
+        if self.gated:
+            kept, scale = kept.logical_and_(gate), scale * scale
+        return self._space.take("factor", stop - start, self.hidden, self.dtype).copy_(kept).mul_(scale)
