@@ -6,6 +6,7 @@ SLIDELAKE_TEST_DEVICE=cpu rehearses these tests without a GPU, at small sizes (T
 
 import os
 from collections.abc import Callable
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -236,3 +237,16 @@ def test_on_a_stream_of_its_own(backend: str) -> None:
     else:
         found = step(case, backend, "recompute", cotangent_of(case))
     assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+@pytest.mark.parametrize("backend", FUSED[1:])
+def test_autotuning_keeps_its_choice(backend: str) -> None:
+    """Asked for by a variable: other blocks, the same result to rounding, and the same bits within a process."""
+    case = large_case((70_000, 30), (512, 256, 1), torch.bfloat16) if ON_GPU else make_case((70, 30))
+    plain = step(case, backend, "recompute", cotangent_of(case))
+    with patch.dict(os.environ, {"SLIDELAKE_TRITON_AUTOTUNE": "1"}):
+        first, again = (step(case, backend, "recompute", cotangent_of(case)) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    errors = [relative_error(a, b) for a, b in zip(first, plain, strict=True)]
+    assert max(errors[:3]) < 3e-5, errors
+    assert max(errors[3:]) < 2**-8, errors  # rounded to bfloat16

@@ -1,6 +1,7 @@
 """A sweep on the CPU: rows of every side and mode, wrong results refused, and what stands is not measured again."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -87,6 +88,18 @@ def test_a_later_run_measures_what_is_missing(swept, tmp_path):
     assert Sweep("cpu", there, budget_s=0.0).run(CASES, tell=told.append)
     assert len(told) == 1
     assert there.read_bytes() == before
+
+
+def test_rows_that_others_have_overtaken_are_dropped(swept, tmp_path):
+    _, rows = swept
+    there = tmp_path / "rows.csv"
+    ends = max(row.date for row in rows)
+    for date, kept in (("2026-01-01T00:00:00+00:00", False), (ends, True)):
+        write_rows(there, [*rows, replace(rows[0], part="default", date=date)])
+        sweep = Sweep("cpu", there)
+        sweep.drop_older("default")
+        assert any(row.part == "default" for row in sweep.rows) == kept
+        assert len(sweep.rows) == len(rows) + kept
 
 
 def test_a_run_out_of_time_says_so(tmp_path):
