@@ -84,19 +84,25 @@ def _sweep(arguments: argparse.Namespace, device: str, out: Path | None) -> int:
     out = out or RESULTS / f"{NAME}.{slug}{'.quick' if rehearsal else ''}.json"
     if arguments.again:
         out.with_suffix(".csv").unlink(missing_ok=True)
-    sweep = Sweep(
-        device,
-        out.with_suffix(".csv"),
-        interpreted=os.environ.get("TRITON_INTERPRET") == "1",
-        budget_s=0.01 if rehearsal else 0.4,
-    )
+    try:
+        sweep = Sweep(
+            device,
+            out.with_suffix(".csv"),
+            interpreted=os.environ.get("TRITON_INTERPRET") == "1",
+            budget_s=0.01 if rehearsal else 0.4,
+        )
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
+    table = {"folder": out.with_suffix(".winners")} if rehearsal else {}  # no call may find a rehearsal's
     unfinished = ""
     for part in arguments.part or PARTS:
-        if part == "default":
-            _write_table(sweep, device, out if rehearsal else None)
+        if part == "default":  # it follows what the other parts found
+            _write_table(sweep, device, table)
+            sweep.drop_older(part)
         if not sweep.run(plan(part, scale), until=ends, tell=lambda line: print(line, flush=True)):
             unfinished = part
             break
+    _write_table(sweep, device, table)
     benchmark = Benchmark(NAME, quick=rehearsal, gpu=device_name(device) if device != "cpu" else None)
     record_figures(benchmark, sweep.rows, scale)
     bad = {f"{row.side}, {row.status}" for row in sweep.rows if row.status != OK and row.mode == FORWARD}
@@ -108,11 +114,10 @@ def _sweep(arguments: argparse.Namespace, device: str, out: Path | None) -> int:
     return 1 if any("wrong" in told or "failed" in told for told in bad) else 0
 
 
-def _write_table(sweep: Sweep, device: str, out: Path | None) -> None:
-    """Before the default is measured, so that it follows what the other parts found; a rehearsal's is for show."""
-    where = {} if out is None else {"folder": out.parent / "winners"}
-    path = write_winners(device_name(device), winners_of(sweep.rows), **where)
-    print(f"winners: {path}", flush=True)
+def _write_table(sweep: Sweep, device: str, where: dict[str, Path]) -> None:
+    winners = winners_of(sweep.rows)
+    if winners:
+        print(f"winners: {write_winners(device_name(device), winners, **where)}", flush=True)
 
 
 if __name__ == "__main__":

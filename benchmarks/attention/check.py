@@ -100,26 +100,29 @@ def _bound(owner: type, method: str) -> Callable[..., object]:
 
 
 def _each(name: str, function: Callable[..., object], call: Callable[..., object]) -> Iterator[Collected]:
-    axes = [
-        _axis(mark) for mark in reversed(getattr(function, "pytestmark", [])) if mark.name == "parametrize"
-    ]
-    given = {key for axis in axes for _, values in axis[:1] for key in values}
-    wanted = set(inspect.signature(function).parameters) - {"self"}
-    if wanted - given:
-        raise ValueError(f"{name} takes {', '.join(sorted(wanted - given))}: fixtures need pytest")
-    for chosen in itertools.product(*axes):
+    marks = [mark for mark in getattr(function, "pytestmark", []) if mark.name == "parametrize"]
+    wanted = set(inspect.signature(function).parameters) - {
+        "self",
+        *(each for mark in marks for each in _names(mark)),
+    }
+    if wanted:
+        raise ValueError(f"{name} takes {', '.join(sorted(wanted))}: fixtures need pytest")
+    for chosen in itertools.product(*(_axis(mark) for mark in marks)):
         arguments = {key: value for _, values in chosen for key, value in values.items()}
         label = "-".join(text for text, _ in chosen)
         yield Collected(f"{name}[{label}]" if label else name, lambda arguments=arguments: call(**arguments))
 
 
+def _names(mark: Any) -> list[str]:
+    names = mark.args[0]
+    return [each.strip() for each in names.split(",")] if isinstance(names, str) else list(names)
+
+
 def _axis(mark: Any) -> list[tuple[str, dict[str, Any]]]:
     """(label, arguments) for each value of one `parametrize`."""
-    names, values = mark.args[:2]
-    ids = mark.kwargs.get("ids")
-    names = [each.strip() for each in names.split(",")] if isinstance(names, str) else list(names)
+    names, ids = _names(mark), mark.kwargs.get("ids")
     found = []
-    for place, value in enumerate(values):
+    for place, value in enumerate(mark.args[1]):
         parts = (value,) if len(names) == 1 else tuple(value)
         label = ids[place] if isinstance(ids, list) else "-".join(map(ids or str, parts))
         found.append((label, dict(zip(names, parts, strict=True))))

@@ -99,7 +99,7 @@ def reference(inputs: Inputs, *, gradients: bool) -> list[Tensor]:
     with torch.no_grad():
         for _, start, stop in blocks:
             scores[start:stop] = _scores(inputs.h[start:stop].float(), parameters).double()
-        lse = torch.stack([part.logsumexp(0) for part in torch.split(scores, inputs.lengths)])
+        lse = torch.stack([part.logsumexp(0) for part in torch.split(scores, list(inputs.lengths))])
         attention = torch.exp(scores - lse[bag_of_row])  # (T, K)
         pooled = torch.zeros_like(inputs.cotangent, dtype=torch.float64)
         for bag, start, stop in blocks:

@@ -170,6 +170,12 @@ def _each_bag(pool: Callable[..., Any], inputs: Inputs) -> Callable[[], Tensor]:
 
 
 def _padded(inputs: Inputs) -> Callable[[], Tensor]:
-    bags = pad_sequence(list(torch.split(inputs.h, inputs.lengths)), batch_first=True)
     counts = torch.tensor(inputs.lengths, device=inputs.h.device)
+
+    def pad() -> Tensor:
+        return pad_sequence(list(torch.split(inputs.h, list(inputs.lengths))), batch_first=True)
+
+    if inputs.h.requires_grad:  # the padding is a part of the graph
+        return lambda: padded_pool(pad(), counts, *inputs.parameters)
+    bags = pad()
     return lambda: padded_pool(bags, counts, *inputs.parameters)

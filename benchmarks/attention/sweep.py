@@ -116,6 +116,12 @@ class Sweep:
                     tell(f"  {row.side}: {row.status}")
         return True
 
+    def drop_older(self, part: str) -> None:
+        """Forget the rows of a part that were measured before rows of other parts."""
+        others = max((row.date for row in self.rows if row.part != part), default="")
+        if any(row.part == part and row.date < others for row in self.rows):
+            self.rows = [row for row in self.rows if row.part != part]
+
     def _measure(self, case: Case) -> list[Row]:
         if case.size != self._size:  # other (D, L, K): what was compiled for the last is of no use
             self._compiled.forget()

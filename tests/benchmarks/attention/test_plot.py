@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import plot_gated_attention
-from benchmarks.attention.plan import FULL
+from benchmarks.attention.plan import TINY
 from benchmarks.attention.rows import write_rows
 from tests.benchmarks.attention.rows_of import rows_of
 
@@ -20,7 +20,7 @@ def draw(rows, folder):
 
 
 def test_a_band_for_each_size_each_count_and_the_memory(tmp_path):
-    rows = rows_of(FULL, milliseconds, extra_mib=lambda *_: 50.0)
+    rows = rows_of(TINY, milliseconds, extra_mib=lambda *_: 50.0)
     code, whole = draw(rows, tmp_path)
     assert code == 0
     with Image.open(whole) as image:
@@ -36,4 +36,4 @@ def test_rows_without_times(tmp_path, capsys):
     assert draw([], tmp_path)[0] == 1
     assert "holds no times" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="none of the parts"):
-        draw([row for row in rows_of(FULL, milliseconds) if row.part == "features"], tmp_path)
+        draw([row for row in rows_of(TINY, milliseconds) if row.part == "features"], tmp_path)
