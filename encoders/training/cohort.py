@@ -3,7 +3,7 @@ step."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -139,7 +139,7 @@ def read_cohort(store: "FeatureStore", config: TrainConfig, splits: Splits | Non
         _left_out(catalog, patient_of, labels, check.new, config),
     )
     notes += _check_parts(cohort, config)
-    return Cohort(**{**cohort.__dict__, "notes": tuple(dict.fromkeys(notes))})
+    return replace(cohort, notes=tuple(dict.fromkeys(notes)))
 
 
 def _target(config: TrainConfig) -> Classification | Regression | Survival:

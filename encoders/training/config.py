@@ -30,7 +30,7 @@ METRICS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 TITLES = {
     "auroc": "AUROC", "average_precision": "Average precision", "balanced_accuracy": "Balanced accuracy",
     "accuracy": "Accuracy", "f1": "F1 (macro)", "kappa": "Cohen's kappa", "spearman": "Spearman's ρ", "r2": "R²",
-    "mae": "Mean absolute error", "c_index": "C-index", "loss": "Loss",
+    "mae": "Mean absolute error", "c_index": "C-index",
 }  # fmt: skip
 #: Bags of a batch where nothing is said of its size.
 DEFAULT_BAGS = 8

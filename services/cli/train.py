@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -112,7 +113,7 @@ def _train(
         session.emit({"ok": False, "exit_code": 4})
         session.say("there are no slides in the lake")
         return 4
-    with TrainProgress(session.errors) as progress:
+    with TrainProgress(session.errors if first else Console(quiet=True)) as progress:
         report = train(store, settings, resume=resume, overwrite=overwrite, progress=progress)
     if first:
         _finish(session, report)
@@ -163,6 +164,10 @@ def _settings(
     out = flags.get("out") or said.get("out")
     if resume and out and (Path(out).expanduser() / "config.toml").is_file():
         before = read_config(Path(out).expanduser() / "config.toml")
+    divided = {"splits", "folds", "parts"}
+    if divided & flags.keys():
+        # How the slides are divided is one setting under three names.
+        said, before = ({k: v for k, v in each.items() if k not in divided} for each in (said, before))
     if options:
         flags["options"] = {
             **before.get("options", {}),

@@ -82,6 +82,11 @@ def test_json_and_settings_from_a_file(lake: FeatureStore, tmp_path: Path) -> No
     # What was written trains the same again.
     again = run(lake, "--config", tmp_path / "run" / "config.toml", "--out", tmp_path / "again", "--json")
     assert json.loads(again.stdout)["measured"] == said["measured"]
+    # Folds take the place of the parts in the file.
+    other = run(
+        lake, "--config", tmp_path / "run" / "config.toml", "--out", tmp_path / "o", "--folds", 2, "--json"
+    )
+    assert (len(json.loads(other.stdout)["folds"]), json.loads(other.stdout)["config"]["parts"]) == (2, {})
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,14 @@ def test_intervals_are_seeded_and_can_be_left_out() -> None:
     assert estimates("classification", made, draws=0)["auroc"].low is None
 
 
+def test_no_interval_where_most_draws_define_nothing() -> None:
+    """Of two patients with a class each, half of the draws have one class alone."""
+    made = predictions(np.array([0, 1]), np.array([[0.8, 0.2], [0.3, 0.7]]), ["P0", "P1"], [0, 0])
+    found = estimates("classification", made, draws=40)
+    assert (found["auroc"].value, found["auroc"].low) == (1, None)
+    assert found["accuracy"].low == 1
+
+
 def test_risks_of_two_folds_are_compared_by_rank() -> None:
     """The second fold's model adds 100 to each risk: within folds all is right, between them all would be wrong."""
     times = np.array([1.0, 2, 3, 11, 12, 13])

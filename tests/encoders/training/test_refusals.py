@@ -172,10 +172,11 @@ def test_no_memory_says_what_to_lower(tmp_path: Path) -> None:
     for shape in ((1 << 50,), (1 << 46, 16)):
         with (
             pytest.raises(
-                SlidelakeError, match=r"memory ran out in step 1 .*--patches-per-batch.*--bags-per-batch"
+                SlidelakeError,
+                match=r"memory ran out in epoch 1; .*123,456 patches .*--patches-per-batch.*--bags-per-batch",
             ),
-            memory_told(told, "in step 1 of epoch 1"),
+            memory_told(told, "in epoch 1", 123456),
         ):
             torch.empty(shape)
-    with pytest.raises(RuntimeError, match="shape"), memory_told(told, ""):
+    with pytest.raises(RuntimeError, match="shape"), memory_told(told, "", 1):
         torch.empty(2) @ torch.empty(3, 3)

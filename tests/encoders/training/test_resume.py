@@ -157,6 +157,12 @@ def test_overwriting_leaves_what_is_not_ours(lake: FeatureStore, tmp_path: Path)
     out = tmp_path / "run"
     train(lake, config(out, epochs=1, folds=2))
     (out / "notes.txt").write_text("mine")
+    # What is refused takes nothing away; and the splits to take may be those that are written over.
+    with pytest.raises(UsageError, match="stage"):
+        train(lake, config(out, labels="stage", epochs=1), overwrite=True)
+    assert (out / "fold-1" / "best.safetensors").exists()
+    again = train(lake, config(out, epochs=1, splits=str(out / "splits.json")), overwrite=True)
+    assert len(again.folds) == 2
     train(lake, config(out, epochs=1), overwrite=True)
     assert (out / "notes.txt").read_text() == "mine"
     assert not list(out.glob("fold-*"))
