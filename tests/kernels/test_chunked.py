@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from slidelake.kernels import chunked_plan, gated_attention_pool
-from slidelake.kernels.testing import GatedAttentionConformance, make_case, relative_error
+from slidelake.kernels.testing import GatedAttentionConformance, make_case
 
 
 class TestChunked(GatedAttentionConformance):
