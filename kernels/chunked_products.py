@@ -24,9 +24,9 @@ class Workspace:
 def product_dtype(h: Tensor) -> torch.dtype:
     """The dtype of the large products' factors: h's own on CUDA, where 16-bit products are summed in 32 bits.
 
-    Elsewhere 16-bit features are widened chunk by chunk: a CPU's 16-bit products are rounded to 16 bits.
+    Elsewhere (ROCm too) 16-bit features are widened chunk by chunk: there such products are rounded to 16 bits.
     """
-    if h.device.type == "cuda" or h.dtype == torch.float64:
+    if h.dtype == torch.float64 or (h.device.type == "cuda" and torch.version.hip is None):
         return h.dtype
     return torch.float32
 
