@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from slidelake.kernels.arguments import host_borders
+from slidelake.kernels.borders import host_borders
 
 #: Bytes of scratch that the arrays of one chunk take together. On a CPU between 2 and 64 MiB make no difference to
 #: one core (D 512, L 256: all within 5 %, the noise), but each operation on a chunk ends by waiting for all cores, so

@@ -16,6 +16,8 @@ _MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 _ROUNDS = 10
+#: The counter's third word for the units of a projection.
+PROJECTION_STREAM = 1
 #: Rows × units that torch works on at once: in the caches, the int64 scratch below 10 MB.
 _BLOCK = 1 << 17
 

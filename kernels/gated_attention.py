@@ -4,7 +4,8 @@ instance learning", equation 9), with K branches."""
 from torch import Tensor
 
 from slidelake.errors import KernelError
-from slidelake.kernels.arguments import check_arguments, check_cu_seqlens
+from slidelake.kernels.arguments import check_arguments
+from slidelake.kernels.borders import check_cu_seqlens
 from slidelake.kernels.dispatch import pool
 from slidelake.kernels.packing import bag_of_row
 

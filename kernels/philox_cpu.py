@@ -5,17 +5,17 @@ import numba
 import numpy as np
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)
 def philox_keep(
     low: np.uint32,
     high: np.uint32,
     limit: np.uint32,
-    first_row: np.int64,
+    first_row: int,
     stream: np.uint32,
     kept: np.ndarray,
     kept_gate: np.ndarray,
 ) -> None:
-    """Fill (rows, units) bool arrays with words 0 and 1 ≥ `limit` at counters (row, unit, stream, 0), key (low, high)."""
+    """Fill (rows, units) bool arrays with words 0 and 1 ≥ `limit`: counters (row, unit, stream, 0), key (low, high)."""
     multiplier_0, multiplier_1, half = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57), np.uint64(32)
     weyl_0, weyl_1 = np.uint32(0x9E3779B9), np.uint32(0xBB67AE85)
     rows, units = kept.shape

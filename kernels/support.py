@@ -13,6 +13,10 @@ _TRITON_INSTALLED = find_spec("triton") is not None
 
 def unsupported(backend: str, arguments: PoolArguments) -> KernelError | None:
     """Why the back end cannot run these arguments; None where it can."""
+    if backend == "triton" and arguments.projection is not None:
+        return KernelError(
+            "the triton back end takes no projection", remedy='Pass backend="chunked", or leave "auto".'
+        )
     if backend == "triton":
         return _triton_unsupported(arguments.h)
     if backend == "chunked" and arguments.h.is_cuda and torch.cuda.is_current_stream_capturing():

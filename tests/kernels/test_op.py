@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from slidelake.kernels.arguments import check_arguments
-from slidelake.kernels.op import _backward_op, _forward_op, _values
+from slidelake.kernels.op import Values, _backward_op, _forward_op
 from slidelake.kernels.testing import Case, make_case
 
 # torch's own checks look at the .grad of what they made themselves.
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor 
 
 def values_of(case, **options):
     options = {"mask": None, "dropout_p": 0.0, "seed": None, **options}
-    return _values(check_arguments(*case, **options))
+    return Values.of(check_arguments(*case, **options))
 
 
 @pytest.mark.parametrize("gated", [True, False], ids=["gated", "tanh"])
