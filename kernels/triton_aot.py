@@ -32,6 +32,9 @@ from slidelake.kernels.triton_launch import INTERPRETED, compiled_for, precision
 #: The widths of published features and attention layers that the tables are made for.
 DIMS = (384, 512, 768, 1024, 1280, 1536, 2048, 2560)
 HIDDEN = (128, 256, 384, 512)
+_KERNELS = {
+    kernel.__name__: kernel for kernel in (pool_tiles, combine_tiles, branch_gradients, feature_gradients)
+}
 _TYPES = {torch.bfloat16: "bf16", torch.float16: "fp16", torch.float32: "fp32"}
 #: Pointers by what lies there; all that is not named is float32, the parameters too.
 _FEATURES = ("h_ptr", "V_ptr", "U_ptr", "saved_ptr", "grad_hidden_ptr", "grad_h_ptr")
@@ -42,8 +45,8 @@ _OTHERS = {"borders_ptr": "*i64", "mask_ptr": "*u8"}
 class Build:
     """A kernel as one call would compile it."""
 
-    kernel: Any
-    name: str
+    kernel: str  # of _KERNELS
+    name: str  # of the table's line
     shape: Shape
     config: Config
     flags: tuple[tuple[str, bool], ...]
@@ -95,55 +98,34 @@ def _lines(one: Shape, *, alternatives: bool) -> Iterator[Build]:
     """Every kernel with what fills its registers most, of the calls that take the line."""
     few = Shape(one.dim, one.hidden, configs.FEW, one.dtype, one.arch)
     many = Shape(one.dim, one.hidden, 8, one.dtype, one.arch)
-    plain = {"MASKED": True, "DROPOUT": False, "STORE": False, "STORED": False}
+    off = {"DROPOUT": False, "STORE": False, "STORED": False}
     calls: list[tuple[Any, str, Shape, dict[str, bool], tuple[Config, ...]]] = [
         (pool_tiles, "forward one", one, {}, configs.forward_configs(one, store=False, dropout=False)),
-        (pool_tiles, "forward", few, {"STORE": True}, configs.forward_configs(few, store=True, dropout=False)),
-        *(
-            (
-                pool_tiles,
-                "forward heavy",
-                shape,
-                {"STORE": True, "DROPOUT": True},
-                configs.forward_configs(shape, store=True, dropout=True),
-            )
-            for shape in (one, many)
-        ),
-        (branch_gradients, "backward", few, {}, configs.backward_configs(few, stored=False, dropout=False)),
-        (
-            branch_gradients,
-            "stored",
-            few,
-            {"STORED": True},
-            configs.backward_configs(few, stored=True, dropout=False),
-        ),
-        *(
-            (
-                branch_gradients,
-                "stored heavy" if stored else "backward heavy",
-                shape,
-                {"STORED": stored, "DROPOUT": True},
-                configs.backward_configs(shape, stored=stored, dropout=True),
-            )
-            for stored in (False, True)
-            for shape in (one, many)
-        ),
         (feature_gradients, "features", few, {}, configs.features_configs(few)),
         (feature_gradients, "features", many, {}, configs.features_configs(many)),
         (combine_tiles, "combine", one, {}, (configs.combine_config(one.dim),)),
     ]
+    for shape, name in ((few, "forward"), (many, "forward many")):
+        options = configs.forward_configs(shape, store=True, dropout=True)
+        calls.append((pool_tiles, name, shape, {"STORE": True, "DROPOUT": True}, options))
+    for stored, name in ((False, "backward"), (True, "stored")):
+        for shape, dropout in ((one, True), (few, False), (few, True), (many, True)):
+            options = configs.backward_configs(shape, stored=stored, dropout=dropout)
+            full = name if options == configs.backward_configs(one, stored=stored, dropout=False) else f"{name} heavy"
+            calls.append((branch_gradients, full, shape, {"STORED": stored, "DROPOUT": dropout}, options))
     for kernel, name, shape, flags, options in calls:
         for config in options[1:] if alternatives else options[:1]:
-            yield Build(kernel, name, shape, config, tuple({**plain, **flags}.items()))
+            yield Build(kernel.__name__, name, shape, config, tuple({**off, **flags}.items()))
 
 
 def compile_build(build: Build) -> Report:
     """Compile one kernel for its architecture."""
-    shape, kernel = build.shape, build.kernel
+    shape, kernel = build.shape, _KERNELS[build.kernel]
     amd = shape.arch.startswith("gfx")
     target = GPUTarget("hip", shape.arch, 64) if amd else GPUTarget("cuda", int(shape.arch[3:]), 32)
     constants = compiled_for(shape, precisions(shape.dtype, amd=amd)) | build.config.constants()
-    constants |= {**dict(build.flags), "GATED": True, "THROUGH_POOLED": True, "THROUGH_SCORES": True}
+    constants |= {**dict(build.flags), "GATED": True, "MASKED": True}
+    constants |= {"THROUGH_POOLED": True, "THROUGH_SCORES": True}
     constants |= {"BLOCK_P": build.config.block_m}
     constants = {name: value for name, value in constants.items() if name in kernel.arg_names}
     signature = {p.name: "constexpr" if p.is_constexpr else _type(p, shape.dtype) for p in kernel.params}

@@ -55,18 +55,18 @@ class Config:
 _TABLE: dict[tuple[str, int], dict[str, tuple[Config, ...]]] = {
     ("sm_90", 2): {
         "forward one": (Config(128, 128, 64, 8, 3), Config(128, 64, 64, 8, 4), Config(64, 64, 64, 4, 3)),
-        "forward": (Config(128, 64, 64, 8, 4), Config(64, 64, 64, 4, 3)),
-        "forward heavy": (Config(128, 64, 32, 8, 3), Config(64, 64, 64, 8, 4)),
-        "backward": (Config(128, 64, 64, 8, 4), Config(64, 64, 64, 4, 3)),
+        "forward": (Config(128, 64, 64, 8, 4), Config(64, 64, 64, 8, 4)),
+        "forward many": (Config(128, 64, 32, 8, 3), Config(64, 64, 64, 8, 4)),
+        "backward": (Config(128, 64, 64, 8, 4), Config(64, 64, 64, 8, 4)),
         "backward heavy": (Config(64, 64, 64, 8, 4), Config(64, 32, 64, 8, 3)),
-        "stored": (Config(128, 64, 64, 8, 3), Config(64, 64, 64, 4, 3)),
+        "stored": (Config(128, 64, 64, 8, 3), Config(64, 64, 64, 8, 3)),
         "stored heavy": (Config(64, 64, 64, 8, 3), Config(64, 32, 64, 8, 3)),
         "features": (Config(128, 64, 128, 8, 3), Config(128, 32, 128, 8, 3)),
     },
     ("sm_90", 4): {
         "forward one": (Config(64, 64, 32, 8, 4),),
         "forward": (Config(64, 32, 32, 8, 3),),
-        "forward heavy": (Config(64, 32, 32, 8, 3),),
+        "forward many": (Config(64, 32, 32, 8, 3),),
         "backward": (Config(64, 64, 32, 8, 4),),
         "backward heavy": (Config(64, 64, 32, 8, 4),),
         "stored": (Config(128, 64, 64, 8, 3),),
@@ -75,8 +75,8 @@ _TABLE: dict[tuple[str, int], dict[str, tuple[Config, ...]]] = {
     },
     ("sm_80", 2): {
         "forward one": (Config(128, 64, 64, 8, 4), Config(128, 64, 32, 8, 3)),
-        "forward": (Config(128, 64, 32, 8, 3),),
-        "forward heavy": (Config(128, 64, 32, 8, 3),),
+        "forward": (Config(128, 64, 64, 8, 4), Config(128, 64, 32, 8, 3)),
+        "forward many": (Config(128, 64, 32, 8, 3),),
         "backward": (Config(128, 64, 64, 8, 4),),
         "backward heavy": (Config(64, 32, 64, 8, 3),),
         "stored": (Config(128, 64, 64, 8, 3),),
@@ -86,14 +86,37 @@ _TABLE: dict[tuple[str, int], dict[str, tuple[Config, ...]]] = {
     ("sm_80", 4): {
         "forward one": (Config(64, 32, 32, 8, 3),),
         "forward": (Config(64, 32, 32, 8, 3),),
-        "forward heavy": (Config(64, 32, 32, 8, 3),),
+        "forward many": (Config(64, 32, 32, 8, 3),),
         "backward": (Config(128, 64, 32, 8, 2),),
         "backward heavy": (Config(64, 32, 32, 8, 3),),
         "stored": (Config(128, 64, 64, 8, 3),),
         "stored heavy": (Config(64, 64, 64, 8, 3),),
-        "features": (Config(128, 32, 64, 8, 2),),
+        "features": (Config(64, 32, 64, 8, 2),),
+    },
+    ("gfx942", 2): {
+        "forward one": (Config(128, 64, 32, 8, 2),),
+        "forward": (Config(128, 64, 64, 8, 2),),
+        "forward many": (Config(128, 64, 64, 8, 2),),
+        "backward": (Config(128, 64, 64, 8, 2),),
+        "backward heavy": (Config(64, 64, 64, 8, 2),),
+        "stored": (Config(128, 64, 64, 8, 2),),
+        "stored heavy": (Config(64, 64, 32, 8, 2),),
+        "features": (Config(128, 64, 64, 8, 2),),
+    },
+    ("gfx942", 4): {
+        "forward one": (Config(64, 64, 32, 8, 2),),
+        "forward": (Config(64, 64, 32, 8, 2),),
+        "forward many": (Config(64, 64, 32, 8, 2),),
+        "backward": (Config(64, 64, 32, 8, 2),),
+        "backward heavy": (Config(64, 32, 32, 8, 2),),
+        "stored": (Config(64, 64, 32, 8, 2),),
+        "stored heavy": (Config(64, 32, 32, 8, 2),),
+        "features": (Config(64, 64, 32, 8, 2),),
     },
 }
+# Ada has Ampere's matrix units and less shared memory.
+_TABLE["sm_89", 2] = _TABLE["sm_80", 2] | {"features": (Config(128, 64, 128, 8, 2),)}
+_TABLE["sm_89", 4] = _TABLE["sm_80", 4] | {"stored heavy": (Config(64, 32, 64, 8, 2),)}
 
 
 def architecture(device: torch.device) -> str:
@@ -113,15 +136,15 @@ def side(size: int) -> int:
 
 def forward_configs(shape: Shape, *, store: bool, dropout: bool) -> tuple[Config, ...]:
     """For `pool_tiles`, the default first."""
-    if dropout or shape.branches > FEW:
-        return _line(shape, "forward heavy")
-    return _line(shape, "forward" if store or shape.branches > 1 else "forward one")
+    if shape.branches > FEW:
+        return _line(shape, "forward many")
+    return _line(shape, "forward" if store or dropout or shape.branches > 1 else "forward one")
 
 
 def backward_configs(shape: Shape, *, stored: bool, dropout: bool) -> tuple[Config, ...]:
     """For `branch_gradients`, the default first."""
-    heavy = " heavy" if dropout or shape.branches > FEW else ""
-    return _line(shape, ("stored" if stored else "backward") + heavy)
+    heavy = shape.branches > (1 if dropout else FEW)
+    return _line(shape, ("stored" if stored else "backward") + (" heavy" if heavy else ""))
 
 
 def features_configs(shape: Shape) -> tuple[Config, ...]:
