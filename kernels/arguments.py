@@ -64,6 +64,10 @@ def check_arguments(
         raise KernelError(
             f"dropout_p is {dropout_p}", remedy="Pass a share of at least 0 and below 1; 0 in evaluation."
         )
+    if dropout_p > 0 and h.shape[0] >= 2**32:
+        raise KernelError(
+            f"h has {h.shape[0]} rows, and dropout counts them in 32 bits", remedy="Pass fewer rows at a time."
+        )
     if dropout_p > 0 and seed is None:
         # Drawn from torch's own generator, so that torch.manual_seed governs runs that pass no seed.
         seed = int(torch.randint(0, 2**63 - 1, ()).item())

@@ -62,7 +62,7 @@ def rows_backward(
         if saved.numel():
             active = _from_saved(saved, chunk, units, space)
         else:
-            active = units.compute(features).split(hidden, dim=1)
+            active = units.compute(features)
         gated, d_units = _through_units(ds, w, active, units.factor(chunk.start, chunk.stop), space)
         if need_parameters:
             sums.add_small(ds, gated, d_units)

@@ -47,7 +47,7 @@ def pool_rows(arguments: PoolArguments, rows: FeatureRows, *, store: bool) -> Po
     borders, branches, hidden = arguments.cu_seqlens, len(arguments.w), len(arguments.V)
     bags, device, dtype = len(borders) - 1, rows.device, arguments.compute_dtype
     gates = 1 if arguments.U is None else 2
-    per_row = (hidden * (gates + (arguments.dropout_p > 0)) + rows.dim + 2 * branches) * dtype.itemsize
+    per_row = (hidden * (gates + 1 + (arguments.dropout_p > 0)) + rows.dim + 2 * branches) * dtype.itemsize
     plan = BagPlan(borders, rows.count, chunk_rows(device, per_row + rows.scratch_bytes))
     space = Workspace(plan.step, device)
     units = HiddenUnits(arguments, space)
@@ -57,12 +57,9 @@ def pool_rows(arguments: PoolArguments, rows: FeatureRows, *, store: bool) -> Po
     softmax = _OnlineSoftmax(plan, branches, rows.dim, dtype, space)
     for chunk in plan:
         features = rows.take(chunk.start, chunk.stop, space)
-        active = units.compute(features)
-        parts = active.split(hidden, dim=1)
-        if store:
-            for kept, part in zip(saved, parts, strict=True):
-                kept[chunk.start : chunk.stop].copy_(part)
-        gated = parts[0].mul_(parts[1]) if gates == 2 else parts[0]
+        parts = units.compute(features, saved[:, chunk.start : chunk.stop] if store else None)
+        gated = space.take("gated", len(features), hidden, dtype)
+        gated = torch.mul(*parts, out=gated) if gates == 2 else gated.copy_(parts[0])
         factor = units.factor(chunk.start, chunk.stop)
         if factor is not None:
             gated.mul_(factor)

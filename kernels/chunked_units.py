@@ -20,22 +20,39 @@ class HiddenUnits:
         biases = [x for x in (arguments.bV, arguments.bU) if x is not None]
         self.weights = torch.cat(branches).to(product_dtype(arguments.h))  # (2L, D), (L, D) without a gate
         self.biases = torch.cat(biases).to(self.dtype)
+        self._per_branch = self.weights.split(self.hidden)
+        self._biases_per_branch = self.biases.split(self.hidden)
 
     @property
     def width(self) -> int:
         return len(self.biases)
 
-    def compute(self, rows: Tensor) -> Tensor:
-        """(n, 2L): the tanh branch beside the gate, before dropout; (n, L) without a gate."""
+    def compute(self, rows: Tensor, into: Tensor | None = None) -> tuple[Tensor, ...]:
+        """(n, L) of the tanh branch and of the gate, before dropout; the tanh branch alone without a gate.
+
+        `into` (2, n, L) or (1, n, L) is filled with them, and given back as they are.
+        """
+        if into is not None and into.dtype == self.dtype == rows.dtype:
+            parts = into.unbind(0)
+            for part, weights, biases in zip(parts, self._per_branch, self._biases_per_branch, strict=True):
+                torch.addmm(biases, rows, weights.T, out=part)
+            return self._activated(parts)
         units = self._space.take("units", len(rows), self.width, self.dtype)
         if rows.dtype == self.dtype:
             torch.addmm(self.biases, rows, self.weights.T, out=units)
         else:
             product(rows, self.weights.T, units).add_(self.biases)
-        units[:, : self.hidden].tanh_()
+        parts = self._activated(units.split(self.hidden, dim=1))
+        if into is not None:
+            for kept, part in zip(into, parts, strict=True):
+                kept.copy_(part)
+        return parts
+
+    def _activated(self, parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        parts[0].tanh_()
         if self.gated:
-            units[:, self.hidden :].sigmoid_()
-        return units
+            parts[1].sigmoid_()
+        return parts
 
     def factor(self, start: int, stop: int) -> Tensor | None:
         """(n, L) what dropout multiplies tanh ⊙ σ by: 0 where either unit fell. None without dropout."""
