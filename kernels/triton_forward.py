@@ -8,7 +8,8 @@ import triton.language as tl
 
 from slidelake.kernels.arguments import PoolArguments
 from slidelake.kernels.fused import Pooled
-from slidelake.kernels.triton_configs import combine_config, forward_config
+from slidelake.kernels.triton_autotune import choose
+from slidelake.kernels.triton_configs import Config, combine_config, forward_configs
 from slidelake.kernels.triton_launch import Launch, rows_per_program
 from slidelake.kernels.triton_tiles import (
     FEW,
@@ -43,14 +44,17 @@ def pool_tiles(
     branches = tl.arange(0, BLOCK_K)
     top = tl.full((BLOCK_K,), float("-inf"), tl.float32)
     total = tl.zeros((BLOCK_K,), tl.float32)
-    for tile in range(first, stop, BLOCK_M):
-        inside = rows < stop - tile
+    size = (stop - first).to(tl.int32)
+    # Hoisting out of the outer loops would only fill registers that the products need.
+    for offset in tl.range(0, size, BLOCK_M, disable_licm=True):
+        tile = first + offset
+        inside = rows < size - offset
         counted = inside
         if MASKED:
             counted = tl.load(mask_ptr + tile + rows, mask=inside, other=0) != 0
         x_ptr = h_ptr + tile * STRIDE
         raw = tl.zeros((BLOCK_M, BLOCK_K), tl.float32)
-        for l in range(0, L, BLOCK_L):
+        for l in tl.range(0, L, BLOCK_L, disable_licm=True):
             units = l + tl.arange(0, BLOCK_L)
             v, u = hidden_sums(
                 x_ptr, V_ptr, U_ptr, bV_ptr, bU_ptr, rows, units, counted,
@@ -162,6 +166,14 @@ def combine_tiles(
 def forward(arguments: PoolArguments, *, store: bool) -> Pooled:
     """What `slidelake.kernels.fused.Forward` says, on a GPU or in Triton's interpreter."""
     launch = Launch(arguments)
+    dropout = arguments.dropout_p > 0
+    configs = forward_configs(launch.shape, store=store, dropout=dropout)
+    kind = ("forward", launch.shape, launch.gated, store, dropout)
+    config = choose(configs, kind, len(launch.h), lambda config: _forward(launch, config, store))
+    return _forward(launch, config, store)
+
+
+def _forward(launch: Launch, config: Config, store: bool) -> Pooled:
     rows, dim, hidden, branches, bags = launch.sizes
     h = launch.h
     pooled = h.new_empty((bags, branches, dim), dtype=torch.float32)
@@ -170,7 +182,6 @@ def forward(arguments: PoolArguments, *, store: bool) -> Pooled:
     saved = h.new_empty((1 + launch.gated, rows, hidden) if store else (0,))
     if bags == 0:
         return Pooled(pooled, scores, lse, saved)
-    config = forward_config(launch.shape)
     program_rows = rows_per_program(rows, bags, branches * dim, config.block_m)
     programs = rows // program_rows + bags
     top = h.new_empty((programs, branches), dtype=torch.float32)

@@ -8,7 +8,7 @@ import triton
 from torch import Tensor
 
 from slidelake.kernels.arguments import PoolArguments
-from slidelake.kernels.triton_configs import ANY_CPU, Shape, architecture
+from slidelake.kernels.triton_configs import INTERPRETER, Shape, architecture, side
 from slidelake.kernels.triton_tiles import dot
 
 #: The kernels run in Triton's interpreter, on the CPU: TRITON_INTERPRET=1 was set when they were imported.
@@ -51,17 +51,38 @@ def rows_per_program(rows: int, bags: int, width: int, block: int) -> int:
     return count
 
 
-def precisions(dtype: torch.dtype) -> tuple[str, str]:
+def precisions(dtype: torch.dtype, *, amd: bool = torch.version.hip is not None) -> tuple[str, str]:
     """How products are made: those with V and U, and the small ones of float32 operands (scores, pooling).
 
     16-bit features are multiplied exactly whatever is said. float32 follows torch's own switch: TF32 where it
     is allowed, else three TF32 products on NVIDIA's matrix units, which are float32's equal to a rounding or
     two and several times faster than scalar multiplication.
     """
-    fine = "tf32x3" if torch.version.hip is None else "ieee"
-    if dtype == torch.float32 and torch.backends.cuda.matmul.allow_tf32:
-        return "tf32", fine
-    return fine, fine
+    fine = "ieee" if amd else "tf32x3"
+    return ("tf32" if dtype == torch.float32 and not amd and _tf32_allowed() else fine), fine
+
+
+def compiled_for(shape: Shape, precision: tuple[str, str]) -> dict[str, Any]:
+    """The constants that follow from the sizes and the dtype of a call."""
+    return {
+        "D": shape.dim,
+        "L": shape.hidden,
+        "K": shape.branches,
+        "STRIDE": shape.dim,
+        "BLOCK_K": side(shape.branches),
+        "PRECISION": precision[0],
+        "FINE": precision[1],
+        "UPCAST": shape.arch == INTERPRETER and shape.dtype == torch.bfloat16,
+        "EXACT": shape.dtype == torch.float32,
+    }
+
+
+def _tf32_allowed() -> bool:
+    """torch's switch has two names, and reading the older one fails once the newer (torch 2.9) was set."""
+    switch = torch.backends.cuda.matmul
+    if hasattr(switch, "fp32_precision"):
+        return bool(switch.fp32_precision == "tf32")
+    return bool(switch.allow_tf32)
 
 
 class Launch:
@@ -81,13 +102,13 @@ class Launch:
         self.bU = self.bV if arguments.bU is None else arguments.bU.contiguous()
         self.w = arguments.w.contiguous()
         self.borders = arguments.cu_seqlens.contiguous()
-        # Triton has no boolean pointers to memory; a byte each is what torch stores. Without a mask: any pointer.
+        # A byte each is what torch stores; without a mask any pointer stands for it.
         self.mask = self.borders if arguments.mask is None else arguments.mask.contiguous().view(torch.uint8)
         rows, dim = self.h.shape
         hidden, branches = self.V.shape[0], self.w.shape[0]
         self.sizes = (rows, dim, hidden, branches, len(self.borders) - 1)
         self.steps = max(1, self.sizes[4]).bit_length()  # of the search for a tile's bag
-        arch = ANY_CPU if INTERPRETED else architecture(self.h.device)
+        arch = INTERPRETER if INTERPRETED else architecture(self.h.device)
         self.shape = Shape(dim, hidden, branches, self.h.dtype, arch)
 
     def inputs(self) -> tuple[Tensor, ...]:
@@ -105,30 +126,15 @@ class Launch:
 
     def constants(self, kernel: Any) -> dict[str, Any]:
         """What a kernel is compiled for, of all that follows from the arguments."""
-        rows, dim, hidden, branches, _ = self.sizes
-        dtype = self.h.dtype
-        precision, fine = precisions(dtype)
-        known = {
-            "D": dim,
-            "L": hidden,
-            "K": branches,
-            "STRIDE": self.h.stride(0) if rows > 1 else dim,
+        known = compiled_for(self.shape, precisions(self.h.dtype))
+        known |= {
+            "STRIDE": self.h.stride(0) if len(self.h) > 1 else self.shape.dim,
             "GATED": self.gated,
             "MASKED": self.arguments.mask is not None,
             "DROPOUT": self.arguments.dropout_p > 0,
-            "BLOCK_K": block_of_branches(branches),
-            "PRECISION": precision,
-            "FINE": fine,
-            "UPCAST": INTERPRETED and dtype == torch.bfloat16,
-            "EXACT": dtype == torch.float32,
         }
         return {name: value for name, value in known.items() if name in kernel.arg_names}
 
     def device(self) -> AbstractContextManager[Any]:
         """Triton launches on the current device, which need not be the tensors'."""
         return nullcontext() if self.h.device.type == "cpu" else torch.cuda.device(self.h.device)
-
-
-def block_of_branches(branches: int) -> int:
-    """K padded to a side of the matrix units."""
-    return max(16, triton.next_power_of_2(branches))

@@ -8,8 +8,10 @@ passes 2**31 at a million rows of 2,560 features.
 import triton
 import triton.language as tl
 
-#: Up to so many branches go by multiply-add; the matrix units' sides are 16, of which they would fill a quarter.
-FEW = tl.constexpr(4)
+from slidelake.kernels import triton_configs
+
+#: `triton_configs.FEW`, as device code may use it.
+FEW = tl.constexpr(triton_configs.FEW)
 
 
 @triton.jit
