@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from benchmarks.attention.inputs import log_uniform_lengths
-from benchmarks.attention.rows import MODES
 
 __all__ = ["FULL", "PARTS", "TINY", "Case", "Scale", "plan"]
 
@@ -74,7 +73,6 @@ class Case:
     size: tuple[int, int, int]
     sides: tuple[str, ...]
     features: bool = False
-    modes: tuple[str, ...] = MODES
 
     @property
     def key(self) -> tuple[object, ...]:

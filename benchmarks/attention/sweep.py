@@ -15,7 +15,7 @@ from torch import Tensor
 from benchmarks.attention.inputs import Inputs, make_inputs, reference, relative_error
 from benchmarks.attention.plan import Case
 from benchmarks.attention.roofline import Roofline, Shape, cost, gemm_flops, yardstick_flops
-from benchmarks.attention.rows import BACKWARD, BOTH, FORWARD, OK, Row, read_rows, write_rows
+from benchmarks.attention.rows import BACKWARD, BOTH, FORWARD, MODES, OK, Row, read_rows, write_rows
 from benchmarks.attention.sides import OURS, Compiled, Side, available, side
 from benchmarks.attention.timer import DeviceTimer, Seconds, extra_bytes, quantiles
 
@@ -104,9 +104,7 @@ class Sweep:
             try:
                 rows = self._measure(case)
             except torch.OutOfMemoryError:  # not of one side, but of the inputs or of all sides together
-                rows = [
-                    self._row(case, name, mode, status=_FULL) for name in case.sides for mode in case.modes
-                ]
+                rows = [self._row(case, name, mode, status=_FULL) for name in case.sides for mode in MODES]
                 _free(self._device)
             self.rows += rows
             write_rows(self._path, self.rows)
@@ -133,18 +131,15 @@ class Sweep:
         ready, failed = self._prepare(case, inputs, wanted)
         del wanted
         _free(self._device)
-        rows = [
-            self._row(case, each, mode, status=told) for each, told in failed.items() for mode in case.modes
-        ]
-        for mode in case.modes:
+        rows = [self._row(case, each, mode, status=told) for each, told in failed.items() for mode in MODES]
+        for mode in MODES:
             seconds = self._time(mode, ready, inputs)
-            yardstick = quantiles(seconds[YARDSTICK].rounds)[0]
-            roofline = Roofline(yardstick_flops(_shape(inputs)) / yardstick, self._bandwidth())
+            rate = yardstick_flops(_shape(inputs)) / seconds[YARDSTICK].median
+            roofline = Roofline(rate, self._bandwidth())
             for name, taken in seconds.items():
                 if name == YARDSTICK:
                     row = self._row(case, name, mode, seconds=taken)
-                    rate = yardstick_flops(_shape(inputs)) / row.ms * 1e-9
-                    rows.append(replace(row, tflops=rate, mm_share=1.0))
+                    rows.append(replace(row, tflops=rate / 1e12, mm_share=1.0))
                 else:
                     rows.append(self._rated(case, ready[name], mode, taken, roofline))
         del ready
@@ -175,7 +170,8 @@ class Sweep:
             except torch.AcceleratorError:
                 raise  # the device has lost its state: nothing after this can be believed
             except Exception as error:  # noqa: BLE001 - a side that cannot run is a result, told in its row
-                failed[name] = f"failed: {type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"
+                told = next(iter(str(error).strip().splitlines()), "")[:200]
+                failed[name] = f"failed: {type(error).__name__}: {told}"
                 continue
             precision = "tf32" if one.tf32 else str(one.dtype).removeprefix("torch.")
             if bare in ("eager", "loop_eager"):

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 from benchmarks.attention.plan import PARTS, Case, Scale, plan
-from benchmarks.attention.rows import OK, Row
+from benchmarks.attention.rows import MODES, OK, Row
 
 #: (case, side, mode) → milliseconds.
 Rule = Callable[[Case, str, str], float]
@@ -30,6 +30,6 @@ def rows_of(scale: Scale, rule: Rule, *, extra_mib: Rule = lambda *_: math.nan) 
         )
         for part in PARTS
         for case in plan(part, scale)
-        for mode in case.modes
+        for mode in MODES
         for side in ("mm", *case.sides)
     ]
