@@ -5,6 +5,8 @@ The published loss is 0.7 · bag + 0.3 · instances. Here the task's loss is cou
 feel. The published code takes one bag a step; packed batches of any number give each bag's own loss, averaged.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,7 +14,8 @@ from torch import Tensor, nn
 from slidelake.encoders.slide.layers import AttentionPool, Projection, in_float32
 from slidelake.encoders.slide.model import TASKS, Bags, SlideModel, SlideOutput
 from slidelake.encoders.slide.options import choice, share, switch, whole
-from slidelake.encoders.slide.packed import ranked_rows, rows_at, take_or_zero
+from slidelake.encoders.slide.packed import ranked_rows, rows_at
+from slidelake.encoders.slide.projected_pool import pool_projected
 
 __all__ = ["ClamMB", "ClamSB"]
 
@@ -63,12 +66,11 @@ class ClamSB(SlideModel):
 
     def forward(self, bags: Bags, targets: Tensor | None = None) -> SlideOutput:
         """embedding (B, K, projection); in training on classes `losses` has "instances"."""
-        rows = self.projection(bags.features, bags.mask)
-        pooled, scores, lse = self.attention(rows, bags.cu_seqlens, bags.mask)
+        pooled, scores, lse, take = pool_projected(self.projection, self.attention, bags)
         losses = {}
         if self.training and self.instances is not None and targets is not None:
             self.check_classes(targets, bags)
-            term = self._instance_loss(self.instances, rows, scores, bags.cu_seqlens, targets)
+            term = self._instance_loss(self.instances, take, scores, bags.cu_seqlens, targets)
             losses["instances"] = self.weight / (1 - self.weight) * term
         return SlideOutput(self._logits(pooled), pooled, scores, lse, losses)
 
@@ -77,7 +79,12 @@ class ClamSB(SlideModel):
         return in_float32(self.head, pooled[:, 0])
 
     def _instance_loss(
-        self, classifier: nn.Linear, rows: Tensor, scores: Tensor, cu_seqlens: Tensor, targets: Tensor
+        self,
+        classifier: nn.Linear,
+        take: Callable[[Tensor], Tensor],
+        scores: Tensor,
+        cu_seqlens: Tensor,
+        targets: Tensor,
     ) -> Tensor:
         """() the mean over bags: of a bag's class, the rows looked at most are positive and those looked at least
         are negative; with `subtyping` the rows looked at most for any other class are negative there."""
@@ -86,7 +93,7 @@ class ClamSB(SlideModel):
         if len(scores) == 1:  # one branch for all classes
             ranked, counts = ranked.expand(classes, -1), counts.expand(classes, -1)
         start = cu_seqlens[:-1].long()[:, None]  # (B, 1)
-        place = torch.arange(self.count, device=rows.device)  # (k,)
+        place = torch.arange(self.count, device=scores.device)  # (k,)
         own = F.one_hot(targets, classes).T.bool()  # (C, B)
         # A bag of fewer than 2 k rows gives half of them to either side: no row is both positive and negative.
         most = torch.where(own, counts // 2, counts)[..., None]
@@ -94,15 +101,15 @@ class ClamSB(SlideModel):
         lowest = rows_at(ranked, (start + counts[..., None] - 1 - place).where(place < most, -1))
 
         # Both sides of a bag's own class, then the highest of the others: (B, 2 k) and (B, C, k) rows.
-        bag = torch.arange(len(targets), device=rows.device)
+        bag = torch.arange(len(targets), device=scores.device)
         both = torch.cat([highest[targets, bag], lowest[targets, bag]], 1)
-        positive = torch.arange(2 * self.count, device=rows.device) < self.count
-        logits = _by_class(in_float32(classifier, take_or_zero(rows, both)))
+        positive = torch.arange(2 * self.count, device=scores.device) < self.count
+        logits = _by_class(in_float32(classifier, take(both)))
         loss = self._mean_loss(logits[bag, :, targets], positive.long().expand_as(both), both >= 0)
         if self.subtyping:
             others = highest.transpose(0, 1).masked_fill(own.T[..., None], -1)
-            logits = _by_class(in_float32(classifier, take_or_zero(rows, others)))
-            of_class = torch.arange(classes, device=rows.device)
+            logits = _by_class(in_float32(classifier, take(others)))
+            of_class = torch.arange(classes, device=scores.device)
             # (B, C, k, 2): each class's rows by its own classifier.
             logits = logits[:, of_class, :, of_class].transpose(0, 1)
             negative = torch.zeros_like(others)
