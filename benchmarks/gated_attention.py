@@ -108,6 +108,7 @@ def _sweep(arguments: argparse.Namespace, device: str, out: Path | None) -> int:
     bad = {f"{row.side}, {row.status}" for row in sweep.rows if row.status != OK and row.mode == FORWARD}
     for told in sorted(bad):
         benchmark.note(told)
+    benchmark.note(f"winners in {table.get('folder', 'kernels/winners')}")
     if unfinished:
         benchmark.note(f"out of time in part {unfinished}: the same command goes on")
     benchmark.finish(out=out)
@@ -117,7 +118,7 @@ def _sweep(arguments: argparse.Namespace, device: str, out: Path | None) -> int:
 def _write_table(sweep: Sweep, device: str, where: dict[str, Path]) -> None:
     winners = winners_of(sweep.rows)
     if winners:
-        print(f"winners: {write_winners(device_name(device), winners, **where)}", flush=True)
+        write_winners(device_name(device), winners, **where)
 
 
 if __name__ == "__main__":
