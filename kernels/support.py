@@ -8,7 +8,15 @@ import torch
 from slidelake.errors import KernelError
 from slidelake.kernels.arguments import PoolArguments
 
-_TRITON_INSTALLED = find_spec("triton") is not None
+
+def _installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ImportError:  # a finder refuses it
+        return False
+
+
+_TRITON_INSTALLED = _installed("triton")
 
 
 def unsupported(backend: str, arguments: PoolArguments) -> KernelError | None:
