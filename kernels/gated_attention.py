@@ -4,8 +4,9 @@ instance learning", equation 9), with K branches."""
 from torch import Tensor
 
 from slidelake.errors import KernelError
-from slidelake.kernels.arguments import check_arguments, check_cu_seqlens
-from slidelake.kernels.backends import choose_backend, load_backend
+from slidelake.kernels.arguments import check_arguments
+from slidelake.kernels.borders import check_cu_seqlens
+from slidelake.kernels.dispatch import pool
 from slidelake.kernels.packing import bag_of_row
 
 
@@ -23,6 +24,7 @@ def gated_attention_pool(
     dropout_p: float = 0.0,
     seed: int | None = None,
     backend: str = "auto",
+    save: str = "auto",
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Pool each bag by gated attention: pooled (B, K, D), raw scores (K, T), lse (B, K), all float32.
 
@@ -43,11 +45,20 @@ def gated_attention_pool(
     row, unit) alone. No seed: one is drawn from torch's generator. Pass 0 in evaluation.
 
     Differentiable in all three outputs. `pooled` does not depend on bw, whose gradient through it is 0. The
-    same call gives the same bits on one machine. backend: "auto" (SLIDELAKE_KERNELS, else the best there
-    is) or a name of `backend_names()`. KernelError for any argument that does not fit.
+    same call gives the same bits on one machine. A NaN in a row spoils the outputs of its own bag, and the
+    gradients of the parameters; those of the other bags stay.
+
+    backend: "auto" (SLIDELAKE_KERNELS, else the measured winner for the shape) or a name of `backend_names()`.
+    Only "eager" can be differentiated twice. save: "store" keeps the activations for the backward pass, 2 T L of
+    h's dtype; "recompute" keeps nothing of that size and computes them again; "auto" stores what fits under the
+    smaller of 512 MiB and 5 % of the free memory. Under torch.compile "auto" asks for no memory and means
+    "recompute", and dropout needs a seed.
+
+    Where memory runs out and backend or save leaves the choice, the call is done by chunks that keep nothing, with
+    a warning in the log. KernelError for any argument that does not fit, and for memory that a choice does not have.
     """
     arguments = check_arguments(h, V, bV, U, bU, w, bw, cu_seqlens, mask=mask, dropout_p=dropout_p, seed=seed)
-    return load_backend(choose_backend(backend))(arguments)
+    return pool(arguments, backend, save)
 
 
 def attention_weights(scores: Tensor, lse: Tensor, cu_seqlens: Tensor) -> Tensor:

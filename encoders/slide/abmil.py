@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from slidelake.encoders.slide.layers import AttentionPool, Projection, in_float32
 from slidelake.encoders.slide.model import Bags, SlideModel, SlideOutput
 from slidelake.encoders.slide.options import share, switch, whole
+from slidelake.encoders.slide.projected_pool import pool_projected
 
 __all__ = ["ABMIL"]
 
@@ -43,6 +44,8 @@ class ABMIL(SlideModel):
 
     def forward(self, bags: Bags, targets: Tensor | None = None) -> SlideOutput:
         """embedding (B, K, E), E the projection's width or D; no loss of its own."""
-        rows = self.projection(bags.features, bags.mask) if self.projection is not None else bags.features
-        pooled, scores, lse = self.attention(rows, bags.cu_seqlens, bags.mask)
+        if self.projection is not None:
+            pooled, scores, lse, _ = pool_projected(self.projection, self.attention, bags)
+        else:
+            pooled, scores, lse = self.attention(bags.features, bags.cu_seqlens, bags.mask)
         return SlideOutput(in_float32(self.head, pooled.flatten(1)), pooled, scores, lse, {})

@@ -12,7 +12,6 @@ from slidelake.encoders.slide.layers import AttentionPool, Projection, in_float3
 from slidelake.encoders.slide.model import TASKS, Bags, SlideModel, SlideOutput
 from slidelake.encoders.slide.options import number, share, whole
 from slidelake.encoders.slide.packed import bag_of_row, ranked_rows, rows_at, softmax_pool
-from slidelake.errors import UsageError
 from slidelake.kernels import attention_weights, segment_sum
 
 __all__ = ["ACMIL"]
@@ -21,7 +20,7 @@ __all__ = ["ACMIL"]
 class ACMIL(SlideModel):
     """logits = a linear layer on the mean of the branches' pooled bags.
 
-    `branches` = M; `projection` = the width of Linear + ReLU before the attention (the paper halves the features: 512
+    `branches` = M; `projection` = the width of Linear + ReLU before the attention (PathGen-1.6M: 512 features
     to 256, 768 to 384); `hidden` = L; `dropout` of both. In training, of the `masked` = K rows that a branch looks at
     most, the share `mask_share` = p is left out at random, anew each step. `branch_weight` of the semantic term:
     the mean cross-entropy of the branches' own classifiers (0: none, and any task). `diversity_weight` of the
@@ -76,6 +75,7 @@ class ACMIL(SlideModel):
                 likeness = _likeness(scores, lse, bags.cu_seqlens)
                 losses["diversity"] = self.diversity_weight * likeness
             if self.branch_heads and targets is not None:
+                self.check_classes(targets, bags)
                 losses["branches"] = self.branch_weight * self._semantic(pooled, targets)
         return SlideOutput(logits, pooled, scores, lse, losses)
 
@@ -91,18 +91,11 @@ class ACMIL(SlideModel):
         places = (cu_seqlens[:-1].long()[:, None] + lots).where(chosen, -1)
         rows = rows_at(ranked, places).flatten(1)
         taken = scores.new_zeros(len(scores), scores.shape[1] + 1, dtype=torch.bool)
-        taken.scatter_(
-            1, rows.where(rows >= 0, scores.shape[1]), True
-        )  # −1 goes to the column that is cut off
+        # −1 goes to the column that is cut off.
+        taken.scatter_(1, rows.where(rows >= 0, scores.shape[1]), True)
         return scores.masked_fill(taken[:, :-1], -torch.inf)
 
     def _semantic(self, pooled: Tensor, targets: Tensor) -> Tensor:
-        if targets.dtype != torch.int64 or targets.shape != pooled.shape[:1]:
-            raise UsageError(
-                f"{self._called} has each branch tell the class, and the targets are {targets.dtype} "
-                f"of shape {tuple(targets.shape)}",
-                remedy=self.task_remedy,
-            )
         logits = [in_float32(head, pooled[:, branch]) for branch, head in enumerate(self.branch_heads)]
         return F.cross_entropy(torch.cat(logits), targets.repeat(len(logits)))
 

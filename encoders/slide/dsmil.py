@@ -14,7 +14,6 @@ from slidelake.encoders.slide.layers import in_float32
 from slidelake.encoders.slide.model import TASKS, Bags, SlideModel, SlideOutput
 from slidelake.encoders.slide.options import switch, whole
 from slidelake.encoders.slide.packed import bag_of_row, highest_row, row_counts, softmax_pool, take_or_zero
-from slidelake.errors import UsageError
 
 __all__ = ["DSMIL"]
 
@@ -69,12 +68,7 @@ class DSMIL(SlideModel):
         return made if bags.mask is None else made.masked_fill(~bags.mask, -torch.inf)
 
     def _critical_loss(self, largest: Tensor, targets: Tensor, bags: Bags) -> Tensor:
-        if targets.dtype != torch.int64 or targets.shape != (len(bags),):
-            raise UsageError(
-                f"{self._called} trains its instance stream on the bags' classes, and the targets are "
-                f"{targets.dtype} of shape {tuple(targets.shape)}",
-                remedy=self.task_remedy,
-            )
+        self.check_classes(targets, bags)
         some = row_counts(bags.cu_seqlens, bags.mask) > 0
         loss = F.cross_entropy(largest, targets, reduction="none")
         return (loss * some).sum() / some.sum().clamp(min=1)

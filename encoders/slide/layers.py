@@ -1,29 +1,12 @@
 """The parts that slide encoders are made of: a projection of patches, attention pooling, a head."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from slidelake.encoders.slide.projection import Projection
 from slidelake.kernels import gated_attention_pool
 
 __all__ = ["AttentionPool", "Projection", "in_float32"]
-
-
-class Projection(nn.Module):
-    """Linear + ReLU + dropout on each patch: (T, D) of any float dtype to (T, width)."""
-
-    def __init__(self, dim: int, width: int, *, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.linear = nn.Linear(dim, width)
-        self.dropout = dropout
-
-    def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Rows that `mask` (T,) leaves out come out as those of a zero patch, whatever they hold."""
-        if mask is not None:
-            features = features.masked_fill(~mask[:, None], 0)
-        if not torch.is_autocast_enabled(features.device.type):
-            features = features.to(self.linear.weight.dtype)
-        return F.dropout(F.relu(self.linear(features)), self.dropout, self.training)
 
 
 class AttentionPool(nn.Module):

@@ -93,6 +93,15 @@ class SlideModel(nn.Module, ABC):
                 remedy=self.task_remedy,
             )
 
+    def check_classes(self, targets: Tensor, bags: Bags) -> None:
+        """Refuse targets that are no classes, for a loss of the model's own that needs them: UsageError."""
+        if targets.dtype != torch.int64 or targets.shape != (len(bags),):
+            raise UsageError(
+                f"{self._called} learns from the bags' classes, and the targets are {targets.dtype} "
+                f"of shape {tuple(targets.shape)}",
+                remedy=self.task_remedy,
+            )
+
     def check_bags(self, bags: Bags) -> None:
         """Refuse bags that do not fit: UsageError."""
         features, mask = bags.features, bags.mask

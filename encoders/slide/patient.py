@@ -67,7 +67,7 @@ class PatientModel(SlideModel):
         slides = bags.slide_seqlens if bags.slide_seqlens is not None else bags.cu_seqlens
         of_bag = _slides_of_bags(slides, bags.cu_seqlens)  # (B + 1,) borders of the bags among the slides
         if targets is not None:
-            targets = targets.repeat_interleave(torch.diff(of_bag), 0)
+            targets = targets.repeat_interleave(torch.diff(of_bag), 0, output_size=len(slides) - 1)
         made = self.inner(Bags(bags.features, slides, bags.mask, bags.coords), targets)
         counts = row_counts(slides, bags.mask)
         pooled, slide_scores, slide_lse = self.attention(made.embedding.flatten(1), of_bag, counts > 0)

@@ -7,6 +7,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slidelake.encoders.slide.pretrained import pretrained_names
 from slidelake.errors import (
     EncoderError,
     MissingDependencyError,
@@ -36,13 +37,17 @@ class _Entry(NamedTuple):
 #: One line makes a slide encoder known.
 _SLIDE_ENCODERS: Mapping[str, _Entry] = {
     "abmil": _Entry("abmil", model="ABMIL"),
+    "abmilx": _Entry("abmilx", model="ABMILX"),
     "acmil": _Entry("acmil", model="ACMIL"),
     "clam-mb": _Entry("clam", model="ClamMB"),
     "clam-sb": _Entry("clam", model="ClamSB"),
     "dsmil": _Entry("dsmil", model="DSMIL"),
     "max": _Entry("linear", model="MaxModel", aggregator="MaxAggregator", aggregator_module="max"),
     "mean": _Entry("linear", model="MeanModel", aggregator="MeanAggregator", aggregator_module="mean"),
+    "mhim": _Entry("mhim", model="MHIM"),
+    "otsurv": _Entry("otsurv", model="OTSurv"),
     "patient": _Entry("patient", model="PatientModel"),
+    "transmil": _Entry("transmil", model="TransMIL"),
 }
 
 
@@ -59,6 +64,11 @@ def slide_model_names() -> list[str]:
 def create_aggregator(name: str, *, encoder_id: str) -> "SlideEncoder":
     """An aggregator for the bags of one patch encoder; UnknownAggregatorError lists the known ones."""
     known = aggregator_names()
+    if name in pretrained_names():
+        raise UnknownAggregatorError(
+            f"{name} is pre-trained, and needs weights of your own",
+            remedy="Pass them: slidelake embed --weights FOLDER, or create_pretrained in Python.",
+        )
     if name not in known:
         raise _unknown("aggregator", name, known)
     entry = _SLIDE_ENCODERS[name]

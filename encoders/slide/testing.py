@@ -243,6 +243,22 @@ class SlideModelTests:
 
     # Training
 
+    def test_mixed_precision_keeps_outputs_in_float32(self) -> None:
+        model, bags = self.make_model(), self.make_bags()
+        targets = self.make_targets(model, len(bags))
+        with torch.no_grad():
+            wanted = model(bags).logits
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            with torch.no_grad():
+                found = model(bags)
+            trained = model.train()(bags, targets)
+            loss = self.loss(trained, targets)
+        for each in (*found[:4], *trained[:4]):
+            assert each is None or each.dtype == torch.float32
+        assert (found.logits - wanted).abs().max() <= 0.1 * wanted.abs().max()
+        torch.autograd.backward(loss)
+        assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
     def test_gradients_reach_every_parameter(self) -> None:
         model, bags = self.make_model().train(), self.make_bags()
         targets = self.make_targets(model, len(bags))

@@ -3,7 +3,7 @@ step."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -121,7 +121,9 @@ def read_cohort(store: "FeatureStore", config: TrainConfig, splits: Splits | Non
     counts = [int(each[space]) for each in rows if space in each]
     labels = _read_labels(store, config)
     splits = splits or _splits(store, slides, labels, config)
-    notes = list(splits.notes)
+    notes = []
+    if all(slide == patient for slide, patient in patient_of.items()):
+        notes.append("no patients are known: each slide counts as a patient of its own")
     check = splits.check(slides)
     if check.gone:
         named = ", ".join(check.gone[:5])
@@ -137,7 +139,7 @@ def read_cohort(store: "FeatureStore", config: TrainConfig, splits: Splits | Non
         _left_out(catalog, patient_of, labels, check.new, config),
     )
     notes += _check_parts(cohort, config)
-    return Cohort(**{**cohort.__dict__, "notes": tuple(dict.fromkeys(notes))})
+    return replace(cohort, notes=tuple(dict.fromkeys(notes)))
 
 
 def _target(config: TrainConfig) -> Classification | Regression | Survival:

@@ -30,7 +30,7 @@ METRICS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 TITLES = {
     "auroc": "AUROC", "average_precision": "Average precision", "balanced_accuracy": "Balanced accuracy",
     "accuracy": "Accuracy", "f1": "F1 (macro)", "kappa": "Cohen's kappa", "spearman": "Spearman's ρ", "r2": "R²",
-    "mae": "Mean absolute error", "c_index": "C-index", "loss": "Loss",
+    "mae": "Mean absolute error", "c_index": "C-index",
 }  # fmt: skip
 #: Bags of a batch where nothing is said of its size.
 DEFAULT_BAGS = 8
@@ -125,6 +125,8 @@ class TrainConfig:
     checkpoint_minutes: float = 10.0
     #: TensorBoard events: "on", "off", or where it is installed.
     tensorboard: str = "auto"
+    #: Draw the pictures of the report.
+    pictures: bool = True
     #: A folder for copies of a remote store's arrays.
     cache: str = ""
 
@@ -148,7 +150,7 @@ class TrainConfig:
 
     def lasting(self) -> dict[str, Any]:
         """What decides the weights: without the folder, and what is only about running and measuring."""
-        passing = ("out", "bootstrap", "checkpoint_minutes", "tensorboard", "cache")
+        passing = ("out", "bootstrap", "checkpoint_minutes", "tensorboard", "pictures", "cache")
         return {name: value for name, value in self.to_dict().items() if name not in passing}
 
 
@@ -205,10 +207,10 @@ def _check_numbers(config: TrainConfig) -> None:
             raise UsageError(f"{name} is {value}", remedy=f"Give a number from {least:g} up.")
     if not 0 < config.lr < math.inf:
         raise UsageError(f"lr is {config.lr}", remedy="Give a number above 0, such as 2e-4.")
-    if config.warmup_epochs >= config.epochs:
+    if config.warmup_epochs > config.epochs:
         raise UsageError(
             f"warmup_epochs is {config.warmup_epochs:g} of {config.epochs} epochs",
-            remedy="Warm up for less than the epochs there are.",
+            remedy="Warm up for no more than the epochs there are.",
         )
     if config.folds == 1:
         raise UsageError("folds is 1", remedy="Give 2 or more, or leave it out for one division into parts.")

@@ -5,6 +5,7 @@ encoders are small, and branches that a batch does not use need no special case.
 through gloo, so that they wait for no GPU.
 """
 
+import atexit
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -112,11 +113,17 @@ def join_world(device: str) -> Iterator[World]:
     chosen = choose_device(device, int(os.environ.get("LOCAL_RANK", "0")))
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    mine = not dist.is_initialized()
-    if mine:
+    if not dist.is_initialized():
         dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        # Not when the context ends: torchrun's store remembers the first meeting, and a second one would hang.
+        atexit.register(_part)
+    talk = dist.new_group(backend="gloo")
     try:
-        yield World(dist.get_rank(), dist.get_world_size(), chosen, dist.new_group(backend="gloo"))
+        yield World(dist.get_rank(), dist.get_world_size(), chosen, talk)
     finally:
-        if mine:
-            dist.destroy_process_group()
+        dist.destroy_process_group(talk)
+
+
+def _part() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()

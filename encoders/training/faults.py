@@ -60,19 +60,22 @@ def _listed(names: Sequence[str]) -> str:
 
 
 @contextmanager
-def memory_told(config: TrainConfig, where: str) -> Iterator[None]:
-    """Says what to lower where memory does not suffice, even with the kernel's bounded mode."""
+def memory_told(config: TrainConfig, where: str, largest: int) -> Iterator[None]:
+    """Says what to lower where memory does not suffice, even with the kernel's bounded mode.
+
+    `largest`: patches of the largest slide, which a batch has to hold.
+    """
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as exc:
-        raise _full(config, where, exc) from exc
+        raise _full(config, where, largest, exc) from exc
     except RuntimeError as exc:
         if "can't allocate memory" not in str(exc):
             raise
-        raise _full(config, where, exc) from exc
+        raise _full(config, where, largest, exc) from exc
 
 
-def _full(config: TrainConfig, where: str, exc: BaseException) -> SlidelakeError:
+def _full(config: TrainConfig, where: str, largest: int, exc: BaseException) -> SlidelakeError:
     ways = []
     if not config.patches_per_batch:
         ways.append("bound a batch with --patches-per-batch")
@@ -86,5 +89,6 @@ def _full(config: TrainConfig, where: str, exc: BaseException) -> SlidelakeError
     if config.precision == "no":
         ways.append("pass --precision bf16")
     return SlidelakeError(
-        f"memory ran out {where} ({str(exc).splitlines()[0]})", remedy=f"Do one of: {'; '.join(ways)}."
+        f"memory ran out {where}; the largest slide has {largest:,} patches ({str(exc).splitlines()[0]})",
+        remedy=f"Do one of: {'; '.join(ways)}.",
     )

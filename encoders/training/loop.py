@@ -138,7 +138,8 @@ class FoldTraining:
                 self.ended = "patience"
                 return
             for epoch in range(first, self.config.epochs):
-                self._train(loader, epoch)
+                with memory_told(self.config, f"in epoch {epoch + 1}", max(self.cohort.patches_of.values())):
+                    self._train(loader, epoch)
                 row = self._finish(epoch, val)
                 self._save(loader)
                 if writer is not None:
@@ -166,9 +167,8 @@ class FoldTraining:
         started = time.monotonic()
         for number, window in _windows(loader, size):
             self._set_rate(epoch + (number + 0.5) / len(bags))
-            with memory_told(self.config, f"in step {number + 1} of epoch {epoch + 1}"):
-                waiting.append(step(window, epoch, number, round(bags[number])))
-                del window
+            waiting.append(step(window, epoch, number, round(bags[number])))
+            del window
             due = self._due()
             if due or self.world.device.type == "cpu" or len(waiting) == _LOOK_EVERY:
                 self._look(waiting)
@@ -177,8 +177,8 @@ class FoldTraining:
                 self.sums.seconds += time.monotonic() - started
                 started = time.monotonic()
                 self._save(loader)
-            if due == "stop" and number + 1 < len(bags):
-                raise KeyboardInterrupt(_SAVED)
+                if due == "stop":
+                    raise KeyboardInterrupt(_SAVED)
         self._look(waiting)
         self.sums.seconds += time.monotonic() - started
 
@@ -242,7 +242,7 @@ class FoldTraining:
 
     def outputs(self, loader: BagLoader) -> Outputs:
         """The model's output for each bag of a part."""
-        with memory_told(self.config, "while a part was measured"):
+        with memory_told(self.config, "while a part was measured", max(self.cohort.patches_of.values())):
             return predict(
                 self.model, loader, self.world, self.precision, patients=self.config.unit == "patient"
             )

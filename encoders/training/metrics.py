@@ -16,8 +16,8 @@ from slidelake.encoders.training.predict import Predictions
 __all__ = ["Estimate", "estimates", "lower_is_better", "measure", "ranked_within_folds"]
 
 Values = Mapping[str, float | None]
-#: Fewer draws in which a measure is defined tell no interval.
-_LEAST_SHARE = 0.5
+#: Where a measure is defined in a smaller share of the draws, there is no interval: it would be of the others alone.
+_LEAST_SHARE = 0.9
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The pictures of a report: how the loss fell, and what the predictions of held-out patients look like."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +54,7 @@ def draw_pictures(
         figure = save("curves.png", 9.2, 3.6)
         _curves(figure, histories, config)
         figure.savefig(folder / names[-1])
-        for name, size, draw in _of_task(task):
+        for name, size, draw in _of_task(task) if len(shown) else []:
             figure = save(name, *size(task))
             draw(figure, task, shown)
             figure.savefig(folder / name)
@@ -108,6 +109,9 @@ def _curves(figure: "Figure", histories: Histories, config: TrainConfig) -> None
     )
     if validated:
         other.plot([], [], "o", color=PALE, label="kept")
+        if metric != "mae":
+            # From chance to the best that can be, so that small moves look small.
+            other.set_ylim(min(0.48, *other.get_ylim()), 1.02)
     for axes in (loss, other):
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -179,7 +183,7 @@ def _confusion(figure: "Figure", task: ClassificationTask, shown: Predictions) -
     axes.grid(False)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
-        text = f"{count}\n{shares[row, column]:.0%}" if task.outputs <= 8 else f"{count}"
+        text = f"{count}\n{shares[row, column]:.0%}" if count and task.outputs <= 8 else f"{count}"
         axes.text(
             column, row, text, ha="center", va="center", fontsize=10 if task.outputs <= 8 else 8,
             color="white" if shares[row, column] > 0.55 else INK,
@@ -187,7 +191,8 @@ def _confusion(figure: "Figure", task: ClassificationTask, shown: Predictions) -
     names = [name if len(name) <= 18 else name[:17] + "…" for name in task.classes]
     turned: dict[str, Any] = {"rotation": 35, "ha": "right"} if max(map(len, names)) > 8 else {}
     axes.set_xticks(range(task.outputs), names, **turned)
-    axes.set_yticks(range(task.outputs), names)
+    there = counts.sum(axis=1).tolist()
+    axes.set_yticks(range(task.outputs), [f"{name} ({n})" for name, n in zip(names, there, strict=True)])
     axes.set(xlabel="predicted", ylabel="true")
     axes.set_title(f"Confusion, {_who(shown)}")
     figure.colorbar(
@@ -248,7 +253,10 @@ def _kaplan_meier(figure: "Figure", task: Task, shown: Predictions) -> None:
             fit.plot_survival_function(ax=axes, color=colour, lw=2, ci_alpha=0.15)
     said = ""
     if high.any() and not high.all() and events.any():
-        found = logrank_test(times[high], times[~high], events[high], events[~high])
+        with warnings.catch_warnings():
+            # lifelines 0.30 calls pandas in a way that pandas 4 will not take; the constraint on pandas is theirs.
+            warnings.filterwarnings("ignore", "Starting with pandas version 4")
+            found = logrank_test(times[high], times[~high], events[high], events[~high])
         said = f"\nlog-rank p = {found.p_value:.2g}"
     axes.set(xlim=(0, times.max() * 1.02), ylim=(0, 1.03), ylabel="share without event", xlabel="")
     axes.set_title(f"Kaplan–Meier by the median risk, {_who(shown)}{said}")

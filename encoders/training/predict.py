@@ -1,7 +1,6 @@
 """What a model says of a part: every bag once, whole, without gradient; and the table that this is kept in."""
 
 import csv
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from slidelake.encoders.slide.model import SlideModel
 from slidelake.encoders.training.distributed import World
+from slidelake.encoders.training.files import whole_file
 from slidelake.encoders.training.precision import Precision
 from slidelake.encoders.training.step import bags_of
 from slidelake.encoders.training.tasks import ClassificationTask, Task
@@ -22,7 +22,15 @@ from slidelake.errors import UsageError
 if TYPE_CHECKING:
     from slidelake.store.streaming import BagLoader
 
-__all__ = ["Outputs", "Predictions", "join", "predict", "read_predictions", "write_predictions"]
+__all__ = [
+    "Outputs",
+    "Predictions",
+    "concatenate",
+    "join",
+    "predict",
+    "read_predictions",
+    "write_predictions",
+]
 
 
 @dataclass(frozen=True)
@@ -93,26 +101,33 @@ def predict(
 
 def join(task: Task, made: Iterable[tuple[str, int, Outputs]]) -> Predictions:
     """Predictions of (part, fold, outputs)."""
-    rows = list(made)
-    return Predictions(
-        tuple(bag for _, _, out in rows for bag in out.bags),
-        tuple(patient for _, _, out in rows for patient in out.patients),
-        tuple(part for part, _, out in rows for _ in out.bags),
-        np.repeat([fold for _, fold, _ in rows], [len(out.bags) for _, _, out in rows]).astype(np.int64),
-        np.concatenate([out.targets.double().numpy() for _, _, out in rows]),
-        np.concatenate([task.predictions(out.logits).astype(np.float64) for _, _, out in rows]),
+    return concatenate(
+        task,
+        [
+            Predictions(
+                out.bags,
+                out.patients,
+                (part,) * len(out.bags),
+                np.full(len(out.bags), fold),
+                out.targets.double().numpy(),
+                task.predictions(out.logits).astype(np.float64),
+            )
+            for part, fold, out in made
+        ],
     )
 
 
-def concatenate(several: Sequence[Predictions]) -> Predictions:
-    """Predictions end to end."""
+def concatenate(task: Task, several: Sequence[Predictions]) -> Predictions:
+    """Predictions end to end; there may be none."""
+    several = [each for each in several if len(each)]
+    empty = np.empty((0, len(task.columns)))
     return Predictions(
         tuple(bag for each in several for bag in each.bags),
         tuple(patient for each in several for patient in each.patients),
         tuple(part for each in several for part in each.parts),
-        np.concatenate([each.folds for each in several]),
-        np.concatenate([each.targets for each in several]),
-        np.concatenate([each.values for each in several]),
+        np.concatenate([np.empty(0, np.int64), *(each.folds for each in several)]),
+        np.concatenate([each.targets for each in several]) if several else empty,
+        np.concatenate([each.values for each in several]) if several else empty,
     )
 
 
@@ -121,8 +136,7 @@ def write_predictions(path: Path, task: Task, made: Predictions, unit: str) -> N
     identity = ["slide_id", "patient_id"] if unit == "slide" else ["patient_id"]
     classes = task.classes if isinstance(task, ClassificationTask) else ()
     head = [*identity, "part", "fold", *_target_columns(task), *task.columns]
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("w", newline="", encoding="utf-8") as stream:
+    with whole_file(path) as beside, beside.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)
         table.writerow(head)
         for n, bag in enumerate(made.bags):
@@ -134,15 +148,14 @@ def write_predictions(path: Path, task: Task, made: Predictions, unit: str) -> N
             names = [bag, made.patients[n]] if unit == "slide" else [bag]
             values = map(_number, made.values[n])
             table.writerow([*names, made.parts[n], int(made.folds[n]), *target, *values])
-    beside.replace(path)
 
 
 def read_predictions(path: Path, task: Task, unit: str) -> Predictions:
     """What `write_predictions` wrote. Raises UsageError for a file with other columns."""
     with path.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    wanted = [*_target_columns(task), *task.columns]
-    if not rows or any(name not in rows[0] for name in wanted):
+        table = csv.DictReader(stream)
+        rows = list(table)
+    if not {*_target_columns(task), *task.columns} <= {*(table.fieldnames or ())}:
         raise UsageError(
             f"{path} holds other predictions", remedy="Remove it, and this fold is measured again."
         )
@@ -156,7 +169,7 @@ def read_predictions(path: Path, task: Task, unit: str) -> Predictions:
         tuple(row[identity] for row in rows),
         tuple(row["patient_id"] for row in rows),
         tuple(row["part"] for row in rows),
-        np.array([int(row["fold"]) for row in rows]),
+        np.array([int(row["fold"]) for row in rows], np.int64),
         targets,
         np.array([[float(row[name]) for name in task.columns] for row in rows]),
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from slidelake.encoders.training.cohort import PartCount
+from slidelake.encoders.training.files import whole_file
 from slidelake.encoders.training.metrics import Estimate
 
 __all__ = ["FoldReport", "Measured", "TrainReport", "load_report", "save_report"]
@@ -64,7 +65,8 @@ class TrainReport:
     run: Mapping[str, Any] = field(default_factory=dict)
 
     def metrics(self, part: str | None = None, fold: int | None = None) -> Mapping[str, Estimate]:
-        """The measures of a part (by default the one that is shown), of one fold or of all together."""
+        """The measures of a part (by default the one that is shown), of one fold or of all together; none where it
+        was not measured."""
         part = part or self.shown
         for each in self.measured:
             if (each.part, each.fold) == (part, fold):
@@ -85,10 +87,9 @@ class TrainReport:
 def save_report(report: TrainReport) -> Path:
     """Writes report.json, whole or not at all."""
     path = report.out / "report.json"
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     text = json.dumps(report.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
-    beside.write_text(text + "\n", encoding="utf-8")
-    beside.replace(path)
+    with whole_file(path) as beside:
+        beside.write_text(text + "\n", encoding="utf-8")
     return path
 
 

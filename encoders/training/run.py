@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import platform
 import shutil
 import time
@@ -18,11 +17,14 @@ import torch
 import xxhash
 
 from slidelake._version import __version__
+from slidelake.encoders.slide.entropy import attention_entropy
+from slidelake.encoders.slide.model import Bags
 from slidelake.encoders.slide.registry import create_slide_model
-from slidelake.encoders.training.cohort import VAL, Cohort, read_cohort
+from slidelake.encoders.training.cohort import TRAIN, VAL, Cohort, read_cohort
 from slidelake.encoders.training.config import TrainConfig
 from slidelake.encoders.training.config_file import make_config, read_config, write_config
 from slidelake.encoders.training.distributed import World, join_world
+from slidelake.encoders.training.files import whole_file
 from slidelake.encoders.training.interrupt import noted_signals
 from slidelake.encoders.training.log import tensorboard_there
 from slidelake.encoders.training.loop import BEST, LOG, STATE, FoldTraining
@@ -38,7 +40,7 @@ from slidelake.encoders.training.predict import (
 from slidelake.encoders.training.report import FoldReport, Measured, TrainReport, save_report
 from slidelake.encoders.training.tasks import Task, fit_task
 from slidelake.errors import MissingDependencyError, UsageError
-from slidelake.store.streaming import Labels, Splits
+from slidelake.store.streaming import Splits
 
 if TYPE_CHECKING:
     from slidelake.store import FeatureStore
@@ -48,6 +50,8 @@ __all__ = ["train"]
 log = logging.getLogger(__name__)
 
 CONFIG, SPLITS, PREDICTIONS, DONE = "config.toml", "splits.json", "predictions.csv", "fold.json"
+#: With fewer bags in a step, risk sets say little.
+_FEW_BAGS = 16
 #: All that a training writes, so that overwriting takes away nothing else.
 _OURS = (
     CONFIG,
@@ -100,19 +104,20 @@ def train(
     began, tell = time.monotonic(), progress or _silence
     _need_packages(config)
     events = tensorboard_there(config.tensorboard)
-    with join_world(config.device) as world, noted_signals() as stopping, _own_chance(world):
+    with join_world(config.device) as world, _own_chance(world):
         if not world.first:
             tell = _silence
         out = Path(config.out).expanduser()
         splits = world.from_first(_prepare(out, config, resume, overwrite) if world.first else None)
         cohort = read_cohort(store, config, splits)
         # Everything that can be refused is refused here, before the first fold is trained for hours.
-        fitted = [fit_task(config, cohort.labels, cohort.bags("train", fold)) for fold in cohort.folds]
-        _check_model(cohort, config, fitted[0][0])
+        fitted = [fit_task(config, cohort.labels, cohort.bags(TRAIN, fold)) for fold in cohort.folds]
+        _check_model(cohort, config, fitted[0][0], world)
         if world.first:
-            out.mkdir(parents=True, exist_ok=True)
-            cohort.splits.save(out / SPLITS, overwrite=True)
+            if not resume:
+                _clear(out)
             write_config(config, out / CONFIG)
+            cohort.splits.save(out / SPLITS, overwrite=True)
         checksum = _checksum(cohort.splits)
         provenance = {
             "config": config.lasting(),
@@ -123,36 +128,49 @@ def train(
         }
         tell("start", folds=len(cohort.folds), epochs=config.epochs)
         done = []
-        for fold, (task, labels) in zip(cohort.folds, fitted, strict=True):
-            folder = out if fold is None else out / f"fold-{fold}"
-            training = FoldTraining(
-                cohort, config, task, labels, fold, folder, world, provenance, tell, stopping, events
-            )
-            done.append(_fold(training))
+        with noted_signals() as stopping:
+            for fold, (task, labels) in zip(cohort.folds, fitted, strict=True):
+                folder = out if fold is None else out / f"fold-{fold}"
+                training = FoldTraining(
+                    cohort, config, task, labels, fold, folder, world, provenance, tell, stopping, events
+                )
+                done.append(_fold(training))
         tell("measure")
-        report = _report(out, cohort, config, fitted[0][0], done, world, events)
+        task = fitted[0][0]
+        report = _report(out, cohort, config, task, done, world, events)
         report = replace(report, splits_checksum=checksum, run=_run(world, training, began))
         if world.first:
-            everything = concatenate([each.predictions for each in done])
-            write_predictions(out / PREDICTIONS, fitted[0][0], everything, config.unit)
-            histories = {each.report.fold: each.history for each in done}
-            shown = everything.where(report.shown)
-            names = draw_pictures(out / "pictures", fitted[0][0], shown, histories, config)
-            report = replace(report, pictures=tuple(f"pictures/{name}" for name in names))
+            everything = concatenate(task, [each.predictions for each in done])
+            write_predictions(out / PREDICTIONS, task, everything, config.unit)
+            if config.pictures:
+                histories = {each.report.fold: each.history for each in done}
+                shown = everything.where(report.shown)
+                names = draw_pictures(out / "pictures", task, shown, histories, config)
+                report = replace(report, pictures=tuple(f"pictures/{name}" for name in names))
             save_report(report)
         tell("end")
         return report
 
 
-def _check_model(cohort: Cohort, config: TrainConfig, task: Task) -> None:
+def _check_model(cohort: Cohort, config: TrainConfig, task: Task, world: World) -> None:
     """Raises UsageError for a slide encoder or an option that there is not, or that is not made for the task."""
-    dim = cohort.store.bag(cohort.slides("train", cohort.folds[0])[0], cohort.space).dim
+    dim = cohort.store.bag(cohort.slides(TRAIN, cohort.folds[0])[0], cohort.space).dim
     model = create_slide_model(config.encoder, dim=dim, outputs=task.outputs, **config.options)
     model.check_task(task.kind)
+    if config.entropy_weight:
+        # Whether there is attention, an output tells.
+        bag = Bags(torch.zeros(8, dim), torch.tensor([0, 8]), coords=torch.zeros(8, 2, dtype=torch.int32))
+        with torch.no_grad():
+            attention_entropy(model.eval()(bag), bag.cu_seqlens)
+    if task.joint and config.bags is not None and config.bags * config.accumulate * world.size < 2:
+        raise UsageError(
+            "Cox's loss compares bags, and a step has one",
+            remedy="Give --bags-per-batch or --accumulate so that a step has two bags at least, better dozens.",
+        )
 
 
 def _need_packages(config: TrainConfig) -> None:
-    needed = ["matplotlib", *(["lifelines"] if config.task == "survival" else [])]
+    needed = ["matplotlib"] * config.pictures + ["lifelines"] * (config.task == "survival")
     if absent := [name for name in needed if find_spec(name) is None]:
         raise MissingDependencyError(
             f"training needs {' and '.join(absent)}", remedy="pip install 'slidelake[train]'."
@@ -188,12 +206,17 @@ def _prepare(out: Path, config: TrainConfig, resume: bool, overwrite: bool) -> S
         )
     if not ours:
         raise UsageError(f"{out} holds no training to overwrite", remedy="Name another folder with --out.")
+    return None
+
+
+def _clear(out: Path) -> None:
+    """Makes the folder, and takes away what an earlier training left in it."""
+    out.mkdir(parents=True, exist_ok=True)
     for each in [*(out / name for name in _OURS), *out.glob("fold-*")]:
         if each.is_dir():
             shutil.rmtree(each)
         else:
             each.unlink(missing_ok=True)
-    return None
 
 
 def _same_config(out: Path, config: TrainConfig) -> None:
@@ -249,9 +272,8 @@ def _fold(training: FoldTraining) -> _Fold:
     if world.first:
         write_predictions(folder / PREDICTIONS, task, predictions, unit)
         predictions = read_predictions(folder / PREDICTIONS, task, unit)
-        beside = folder / f".{DONE}.{os.getpid()}"
-        beside.write_text(json.dumps(said) + "\n", encoding="utf-8")
-        beside.replace(folder / DONE)
+        with whole_file(folder / DONE) as beside:
+            beside.write_text(json.dumps(said) + "\n", encoding="utf-8")
         (folder / STATE).unlink(missing_ok=True)
     return _Fold(
         _fold_report(said, training, counts), training.history, world.from_first(predictions), parameters
@@ -280,9 +302,9 @@ def _report(
     world: World,
     events: bool,
 ) -> TrainReport:
-    everything = concatenate([each.predictions for each in done])
+    everything = concatenate(task, [each.predictions for each in done])
     parts = [part for part in (VAL, *cohort.held_out) if part in everything.parts]
-    shown = next((part for part in parts if part != VAL), VAL)
+    shown = next((part for part in parts if part != VAL), VAL if VAL in parts else "")
     measured = []
     for part in parts:
         for fold in [*([] if len(cohort.folds) == 1 else range(len(cohort.folds))), None]:
@@ -292,17 +314,18 @@ def _report(
                 draws = config.bootstrap if part != VAL else 0
                 measured.append(_measured(part, fold, made, task, config, draws))
     notes = list(cohort.notes)
+    if task.joint and config.bags is not None and config.bags * config.accumulate * world.size < _FEW_BAGS:
+        bags = config.bags * config.accumulate * world.size
+        notes.append(f"Cox's loss compared {bags} bags a step: with --accumulate it compares more")
     if config.tensorboard == "auto" and not events:
         notes.append("no TensorBoard events: pip install 'slidelake[train]' for them")
-    labels: Labels = cohort.labels
-    space = cohort.space
-    first = cohort.store.bag(cohort.slides("train", cohort.folds[0])[0], space)
-    log.info("training done", extra={"out": str(out), "labels": len(labels), "processes": world.size})
+    first = cohort.store.bag(cohort.slides(TRAIN, cohort.folds[0])[0], cohort.space)
+    log.info("training done", extra={"out": str(out), "processes": world.size})
     return TrainReport(
         out=out,
         config=config.to_dict(),
         task=task.about(),
-        space=space,
+        space=cohort.space,
         patch_encoder=first.commit.provenance.get("encoder") or {},
         parameters=done[0].parameters,
         folds=tuple(each.report for each in done),

@@ -6,6 +6,7 @@ import typer
 
 from slidelake._version import __version__
 from slidelake.services.cli import (
+    attention,
     copy,
     delete,
     demo,
@@ -14,6 +15,7 @@ from slidelake.services.cli import (
     encoders,
     export,
     gc,
+    heatmap,
     import_,
     index,
     ingest,
@@ -76,6 +78,8 @@ COMMANDS = (
     delete,
     gc,
     embed,
+    heatmap,
+    attention,
     index,
     search,
     split,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -65,6 +66,7 @@ FLAGS = (
     Flag("bootstrap", int, "Draws of the 95 % intervals; default 1000; 0: none."),
     Flag("checkpoint_minutes", float, "Between saved states within an epoch; default 10."),
     Flag("tensorboard", bool, "Events for TensorBoard; default: where it is installed."),
+    Flag("pictures", bool, "Draw the pictures of the report (default), or not."),
     Flag("cache", str, "Keep copies of a remote lake's features here.", "FOLDER"),
 )
 
@@ -111,7 +113,7 @@ def _train(
         session.emit({"ok": False, "exit_code": 4})
         session.say("there are no slides in the lake")
         return 4
-    with TrainProgress(session.errors) as progress:
+    with TrainProgress(session.errors if first else Console(quiet=True)) as progress:
         report = train(store, settings, resume=resume, overwrite=overwrite, progress=progress)
     if first:
         _finish(session, report)
@@ -162,6 +164,10 @@ def _settings(
     out = flags.get("out") or said.get("out")
     if resume and out and (Path(out).expanduser() / "config.toml").is_file():
         before = read_config(Path(out).expanduser() / "config.toml")
+    divided = {"splits", "folds", "parts"}
+    if divided & flags.keys():
+        # How the slides are divided is one setting under three names.
+        said, before = ({k: v for k, v in each.items() if k not in divided} for each in (said, before))
     if options:
         flags["options"] = {
             **before.get("options", {}),
@@ -202,7 +208,8 @@ def _finish(session: Session, report: "TrainReport") -> None:
         )
     for name in report.metrics():
         table.add_row(TITLES[name], *(str(each.metrics[name]) for each in whole))
-    session.say(table)
+    if whole:
+        session.say(table)
     for reason, slides in report.left_out.items():
         session.say(f"left out, {escape(reason)}: {len(slides):,}")
     for note in report.notes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,6 +87,11 @@ class Pixels:
         attributes = self._store.grid(slide_id, self._grid_id).attributes
         mpp = (attributes.get("effective_mpp") or [attributes.get("spec", {}).get("mpp")])[0]
         return None if mpp is None else float(mpp) * int(attributes["spec"]["patch_px"])
+
+    def properties(self, slide_id: str) -> Mapping[str, str]:
+        """What the slide's own file says of itself, under OpenSlide's names; nothing where it cannot be read."""
+        reader = self._reader(slide_id)
+        return {} if reader is None else reader.properties
 
     def _reader(self, slide_id: str) -> Any | None:
         if slide_id not in self._readers:

@@ -98,7 +98,7 @@ def test_numbers_are_refused_unless_there_is_no_semantic_term():
     model = make_model()
     with pytest.raises(UsageError, match=r"acmil .*regression.*branch_weight=0"):
         model.check_task("regression")
-    with pytest.raises(UsageError, match=r"acmil has each branch tell the class.*float32"):
+    with pytest.raises(UsageError, match=r"acmil learns from the bags' classes.*float32"):
         model.train()(make_bags((4, 3)), torch.zeros(2, 3))
     free = make_model(branch_weight=0)
     free.check_task("survival")

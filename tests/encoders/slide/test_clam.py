@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from slidelake.encoders.slide import create_slide_model
-from slidelake.encoders.slide.clam import _Clam
+from slidelake.encoders.slide.clam import ClamSB
 from slidelake.encoders.slide.testing import LearnsPlantedRows, SlideModelTests
 from slidelake.encoders.slide.testing_bags import make_bags
 from slidelake.errors import UsageError
@@ -103,7 +103,7 @@ def test_instance_loss_is_that_of_each_bag_alone(name, loss, subtyping):
 
 def test_the_smooth_svm_wants_a_margin():
     model = create_slide_model("clam-sb", dim=4, outputs=2, projection=4, hidden=4)
-    assert isinstance(model, _Clam)
+    assert isinstance(model, ClamSB)
     logits = torch.tensor([[[0.0, 0.0]], [[0.0, 1.0]], [[0.0, 9.0]]])
     found = model._mean_loss(logits, torch.ones(3, 1, dtype=torch.int64), torch.ones(3, 1, dtype=torch.bool))
     assert found.tolist() == pytest.approx([1.3132617, 0.6931472, 0.0003354], rel=1e-4)
@@ -125,7 +125,7 @@ def test_numbers_and_times_are_refused_unless_nothing_is_clustered(name):
     with pytest.raises(UsageError, match=rf"{name} .*survival.*classification.*instance_weight=0"):
         model.check_task("survival")
     bags = make_bags((4, 3))
-    with pytest.raises(UsageError, match=rf"{name} clusters instances.*float32"):
+    with pytest.raises(UsageError, match=rf"{name} learns from the bags' classes.*float32"):
         model.train()(bags, torch.zeros(2, 2))
     free = create_slide_model(name, dim=24, outputs=2, projection=8, hidden=4, instance_weight=0)
     free.check_task("survival")

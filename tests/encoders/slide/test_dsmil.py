@@ -61,6 +61,6 @@ def test_numbers_are_refused_unless_streams_are_averaged():
     model = create_slide_model("dsmil", dim=24, outputs=2)
     with pytest.raises(UsageError, match=r"dsmil .*regression.*average=True"):
         model.check_task("regression")
-    with pytest.raises(UsageError, match=r"dsmil trains its instance stream.*float32"):
+    with pytest.raises(UsageError, match=r"dsmil learns from the bags' classes.*float32"):
         model.train()(make_bags((4, 3)), torch.zeros(2, 2))
     create_slide_model("dsmil", dim=24, outputs=2, average=True).check_task("regression")
