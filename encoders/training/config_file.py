@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from slidelake.encoders.training.config import TrainConfig
+from slidelake.encoders.training.whole_file import whole_file
 from slidelake.errors import UsageError
 
 __all__ = ["make_config", "read_config", "write_config"]
@@ -63,9 +64,8 @@ def write_config(config: TrainConfig, path: Path) -> None:
             tables += ["", f"[{name}]", *(f"{_toml(key)} = {_toml(each)}" for key, each in value.items())]
         else:
             plain.append(f"{name} = {_toml(value)}")
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text("\n".join([*plain, *tables, ""]), encoding="utf-8")
-    beside.replace(path)
+    with whole_file(path) as beside:
+        beside.write_text("\n".join([*plain, *tables, ""]), encoding="utf-8")
 
 
 def _toml(value: Any) -> str:

@@ -1,11 +1,11 @@
 """A fold's log: log.csv, a row an epoch, and the same numbers as TensorBoard events."""
 
 import csv
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from slidelake.encoders.training.whole_file import whole_file
 from slidelake.errors import MissingDependencyError
 
 __all__ = ["EventLog", "tensorboard_there", "write_log"]
@@ -13,12 +13,10 @@ __all__ = ["EventLog", "tensorboard_there", "write_log"]
 
 def write_log(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes all rows, whole or not at all: after a kill the log says what the saved state says."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("w", newline="", encoding="utf-8") as stream:
+    with whole_file(path) as beside, beside.open("w", newline="", encoding="utf-8") as stream:
         table = csv.DictWriter(stream, list(rows[0]))
         table.writeheader()
         table.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
-    beside.replace(path)
 
 
 def _cell(value: Any) -> Any:

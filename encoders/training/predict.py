@@ -1,7 +1,6 @@
 """What a model says of a part: every bag once, whole, without gradient; and the table that this is kept in."""
 
 import csv
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from slidelake.encoders.training.distributed import World
 from slidelake.encoders.training.precision import Precision
 from slidelake.encoders.training.step import bags_of
 from slidelake.encoders.training.tasks import ClassificationTask, Task
+from slidelake.encoders.training.whole_file import whole_file
 from slidelake.errors import UsageError
 
 if TYPE_CHECKING:
@@ -136,8 +136,7 @@ def write_predictions(path: Path, task: Task, made: Predictions, unit: str) -> N
     identity = ["slide_id", "patient_id"] if unit == "slide" else ["patient_id"]
     classes = task.classes if isinstance(task, ClassificationTask) else ()
     head = [*identity, "part", "fold", *_target_columns(task), *task.columns]
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("w", newline="", encoding="utf-8") as stream:
+    with whole_file(path) as beside, beside.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)
         table.writerow(head)
         for n, bag in enumerate(made.bags):
@@ -149,7 +148,6 @@ def write_predictions(path: Path, task: Task, made: Predictions, unit: str) -> N
             names = [bag, made.patients[n]] if unit == "slide" else [bag]
             values = map(_number, made.values[n])
             table.writerow([*names, made.parts[n], int(made.folds[n]), *target, *values])
-    beside.replace(path)
 
 
 def read_predictions(path: Path, task: Task, unit: str) -> Predictions:
@@ -157,7 +155,10 @@ def read_predictions(path: Path, task: Task, unit: str) -> Predictions:
     with path.open(newline="", encoding="utf-8") as stream:
         table = csv.DictReader(stream)
         rows = list(table)
-    if not {*_target_columns(task), *task.columns} <= {*(table.fieldnames or ())}:
+    known = (
+        {row["target"] for row in rows} <= {*task.classes} if isinstance(task, ClassificationTask) else True
+    )
+    if not ({*_target_columns(task), *task.columns} <= {*(table.fieldnames or ())} and known):
         raise UsageError(
             f"{path} holds other predictions", remedy="Remove it, and this fold is measured again."
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from slidelake.encoders.training.cohort import PartCount
 from slidelake.encoders.training.metrics import Estimate
+from slidelake.encoders.training.whole_file import whole_file
 
 __all__ = ["FoldReport", "Measured", "TrainReport", "load_report", "save_report"]
 
@@ -85,10 +86,9 @@ class TrainReport:
 def save_report(report: TrainReport) -> Path:
     """Writes report.json, whole or not at all."""
     path = report.out / "report.json"
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     text = json.dumps(report.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
-    beside.write_text(text + "\n", encoding="utf-8")
-    beside.replace(path)
+    with whole_file(path) as beside:
+        beside.write_text(text + "\n", encoding="utf-8")
     return path
 
 

@@ -5,7 +5,6 @@ numbers and text, which torch.load reads with weights_only.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 
 from slidelake.encoders.training.config import TrainConfig
+from slidelake.encoders.training.whole_file import whole_file
 from slidelake.errors import UsageError
 
 __all__ = ["load_state", "save_state"]
@@ -22,12 +22,8 @@ _VERSION = 1
 
 def save_state(path: Path, config: TrainConfig, state: Mapping[str, Any]) -> None:
     """Writes the state, whole or not at all."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with whole_file(path) as beside:
         torch.save({"version": _VERSION, "config": _digest(config), **state}, beside)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def load_state(path: Path, config: TrainConfig) -> dict[str, Any] | None:

@@ -25,7 +25,7 @@ def test_a_file_comes_back_as_it_was_written(tmp_path: Path) -> None:
     config = make_config(
         LEAST,
         {
-            "options": {"hidden": 256, "gated": True, "dropout": 0.25, "name": 'a "b" \\ ü\x7f'},
+            "options": {"hidden": 256, "gated": True, "dropout": 0.25, "kind": 'a "b" \\ ü\x7f'},
             "parts": {"train": 0.7, "val": 0.3},
             "classes": ["low", "high, very"],
             "lr": 1e-5,
