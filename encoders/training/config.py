@@ -238,6 +238,8 @@ def _check_together(config: TrainConfig) -> None:
         if isinstance(share, bool) or not isinstance(share, int | float):
             raise UsageError(f"the share of part {part} is {share!r}", remedy="Give a number, such as 0.7.")
     refuse_fixed("options", config.options)
+    if empty := [name for name, value in config.options.items() if value is None]:
+        raise UsageError(f"option {empty[0]} is None", remedy="Leave it out: its default stands then.")
     if config.task != "classification":
         for name in ("classes", "ordered", "class_weights"):
             if getattr(config, name):

@@ -74,7 +74,7 @@ def _toml(value: Any) -> str:
     if isinstance(value, Iterable) and not isinstance(value, str):
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, float):
-        return repr(value)
+        return repr(float(value))  # NumPy's own says what it is
     if isinstance(value, str):
         # A basic string of TOML is one of JSON, but for DEL.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

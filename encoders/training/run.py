@@ -93,7 +93,8 @@ def train(
     (in fold-<n>/, or beside them where there is one division into parts) best.safetensors, log.csv and TensorBoard
     events. Without `resume` a folder that holds a training is refused; `overwrite` replaces it; `resume` goes on
     where it stopped, and ends with the same bits as if it had never stopped. Under torchrun each process takes its
-    share of the batches; the first one writes, and all return the same report.
+    share of the batches; the first one writes, and all return the same report. Splits, predictions and the report name
+    slides and patients, and lie outside the store: a deletion does not reach them.
 
     progress: start (folds, epochs), fold (fold, counts), steps (total), step (done), epoch (a row of the log), trained
     (kept: the row of the epoch that was kept), measure, end. Ctrl-C or SIGTERM: the state is saved, then
