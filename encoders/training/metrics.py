@@ -77,10 +77,16 @@ def _classification(targets: NDArray[np.int64], values: NDArray[Any], ordered: b
         "balanced_accuracy": float(metrics.recall_score(targets, said, labels=there, average="macro")),
         "accuracy": float(metrics.accuracy_score(targets, said)),
         "f1": float(metrics.f1_score(targets, said, average="macro", zero_division=0)),
-        "kappa": float(metrics.cohen_kappa_score(targets, said, weights="quadratic" if ordered else None))
-        if several
-        else None,
+        "kappa": _kappa(targets, said, values.shape[1], ordered) if several else None,
     }
+
+
+def _kappa(targets: NDArray[np.int64], said: NDArray[np.int64], classes: int, ordered: bool) -> float:
+    from sklearn import metrics
+
+    # All the classes: of those there alone, grades on both sides of one that is not would stand one apart.
+    weights = "quadratic" if ordered else None
+    return float(metrics.cohen_kappa_score(targets, said, labels=range(classes), weights=weights))
 
 
 def _regression(targets: NDArray[Any], values: NDArray[Any]) -> Values:

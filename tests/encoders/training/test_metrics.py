@@ -31,6 +31,14 @@ def test_classification_is_what_scikit_learn_says() -> None:
     assert ordered["kappa"] != found["kappa"]
 
 
+def test_grades_that_nobody_has_keep_their_place() -> None:
+    targets, said = np.array([0, 0, 1, 3, 3, 0]), np.array([0, 1, 1, 1, 3, 3])
+    found = measure("classification", targets, np.eye(4)[said], ordered=True)
+    kept = metrics.cohen_kappa_score(targets, said, labels=range(4), weights="quadratic")
+    assert found["kappa"] == pytest.approx(kept)
+    assert found["kappa"] != pytest.approx(metrics.cohen_kappa_score(targets, said, weights="quadratic"))
+
+
 def test_of_two_classes_the_second_is_positive() -> None:
     targets = RNG.integers(0, 2, 50)
     chance = RNG.random(50)
