@@ -111,7 +111,11 @@ def _lines(one: Shape, *, alternatives: bool) -> Iterator[Build]:
     for stored, name in ((False, "backward"), (True, "stored")):
         for shape, dropout in ((one, True), (few, False), (few, True), (many, True)):
             options = configs.backward_configs(shape, stored=stored, dropout=dropout)
-            full = name if options == configs.backward_configs(one, stored=stored, dropout=False) else f"{name} heavy"
+            full = (
+                name
+                if options == configs.backward_configs(one, stored=stored, dropout=False)
+                else f"{name} heavy"
+            )
             calls.append((branch_gradients, full, shape, {"STORED": stored, "DROPOUT": dropout}, options))
     for kernel, name, shape, flags, options in calls:
         for config in options[1:] if alternatives else options[:1]:
@@ -188,7 +192,9 @@ def main(arguments: list[str] | None = None) -> int:
     """The table; exit code 1 where a kernel may not ship."""
     parser = argparse.ArgumentParser(prog="python -m slidelake.kernels.triton_aot", description=__doc__)
     parser.add_argument("--arch", action="append", choices=sorted(SHARED_MEMORY), help="default: all of them")
-    parser.add_argument("--all", action="store_true", help="every configuration and shape: an hour of one core")
+    parser.add_argument(
+        "--all", action="store_true", help="every configuration and shape: an hour of one core"
+    )
     parser.add_argument("--json", action="store_true", help="one object a line")
     options = parser.parse_args(arguments)
     if INTERPRETED:

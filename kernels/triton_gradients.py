@@ -74,9 +74,7 @@ def branch_gradients(
     shift = tl.load(shift_ptr + bag * K + branches, mask=branches < K, other=0.0)
     ds = a * (along + shift[None, :])
     if THROUGH_SCORES:
-        ds += tl.load(
-            grad_scores_ptr + first + branches[None, :] * T + rows[:, None], mask=real, other=0.0
-        )
+        ds += tl.load(grad_scores_ptr + first + branches[None, :] * T + rows[:, None], mask=real, other=0.0)
     ds = tl.where(real, ds, 0.0)  # a shift of an empty bag may be anything
 
     for l in range(0, L, BLOCK_L):

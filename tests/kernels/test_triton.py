@@ -73,7 +73,10 @@ class TestTriton(GatedAttentionConformance):
         mixed = case._replace(h=case.h.half())
         rounded = mixed._replace(V=case.V.half().float(), U=case.U.half().float())
         self.assert_near(self.run(mixed), loop_reference(rounded), torch.float16)
-        assert max(relative_error(f, w) for f, w in zip(self.run(mixed), loop_reference(mixed), strict=True)) < 1e-3
+        assert (
+            max(relative_error(f, w) for f, w in zip(self.run(mixed), loop_reference(mixed), strict=True))
+            < 1e-3
+        )
 
     def test_same_bits_every_time(self):
         case = make_case((700, 1, 0, 90), (64, 32, 3), device=self.device)
@@ -102,7 +105,12 @@ def assert_as_good_as_eager(case, dtype, *, save, **options):
     wanted = gradients(case.to(torch.float64, DEVICE), "eager", seeds, **options)
     eager = gradients(case, "eager", seeds, **options)
     found = gradients(case, "triton", seeds, save=save, **options)
-    names = ["pooled", "scores", "lse", *(n for n, x in zip(case._fields, case, strict=True) if x is not None)]
+    names = [
+        "pooled",
+        "scores",
+        "lse",
+        *(n for n, x in zip(case._fields, case, strict=True) if x is not None),
+    ]
     for name, f, e, w in zip(names, found, eager, wanted, strict=False):
         limit = 2 * relative_error(e, w) + SLACK[dtype]
         assert relative_error(f, w) <= limit, name
@@ -226,7 +234,9 @@ def test_opcheck(store):
 
 def test_opcheck_of_the_backward():
     values = _values(
-        check_arguments(*make_case((0, 40, 3), (12, 6, 2), device=DEVICE), mask=None, dropout_p=0.0, seed=None)
+        check_arguments(
+            *make_case((0, 40, 3), (12, 6, 2), device=DEVICE), mask=None, dropout_p=0.0, seed=None
+        )
     )
     pooled, _, _, scores, lse, saved = _forward_op(*values, "triton", True)
     grads = (torch.ones_like(pooled), torch.ones_like(scores), None)
@@ -243,7 +253,9 @@ def test_compiles_to_one_graph():
 
     compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)
     for a, b in zip(
-        torch.autograd.grad(compiled(*leaves), leaves), torch.autograd.grad(loss(*leaves), leaves), strict=True
+        torch.autograd.grad(compiled(*leaves), leaves),
+        torch.autograd.grad(loss(*leaves), leaves),
+        strict=True,
     ):
         assert torch.equal(a, b)
 
