@@ -118,6 +118,12 @@ def load_checkpoint(path: str | Path, *, device: str = "cpu") -> Checkpoint:
     import torch
 
     file = Path(path).expanduser()
+    if file.is_dir():
+        inside = sorted([*file.glob("*.safetensors"), *file.glob("fold-*/*.safetensors")])
+        named = ", ".join(str(Path(path) / each.relative_to(file)) for each in inside)
+        raise WeightsError(
+            f"{path} is a folder", remedy=f"Give a checkpoint in it: {named}." if inside else _GIVE
+        )
     if not file.is_file():
         raise WeightsError(f"there is no checkpoint {path}", remedy=_GIVE)
     about, state = _read(file)

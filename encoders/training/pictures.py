@@ -108,9 +108,7 @@ def _curves(figure: "Figure", histories: Histories, config: TrainConfig) -> None
             other.plot(epochs, _values(history, "lr"), color=colour, lw=1.6, label=name)
     validated = any("val_loss" in row for history in histories.values() for row in history)
     loss.set_title("Loss" + (": train solid, validation dashed" if several and validated else ""))
-    other.set_title(
-        f"{TITLES.get(metric, metric)} of the validation part" if validated else "Rate of learning"
-    )
+    other.set_title(f"{TITLES.get(metric, metric)} of the validation part" if validated else "Learning rate")
     if validated:
         other.plot([], [], "o", color=PALE, label="kept")
         if metric != "mae":
@@ -208,10 +206,10 @@ def _calibration(figure: "Figure", task: ClassificationTask, shown: Predictions)
     targets = shown.targets.reshape(-1).astype(int)
     if task.outputs == 2:
         chance, right = shown.values[:, 1], targets == 1
-        names = f"predicted chance of {task.classes[1]}", f"share that is {task.classes[1]}"
+        names = f"predicted probability of {task.classes[1]}", f"share that is {task.classes[1]}"
     else:
         chance, right = shown.values.max(axis=1), shown.values.argmax(axis=1) == targets
-        names = "chance of the predicted class", "share that is right"
+        names = "probability of the predicted class", "share predicted right"
     place = np.clip((chance * _BINS).astype(int), 0, _BINS - 1)
     count = np.bincount(place, minlength=_BINS)
     there = count > 0
@@ -222,7 +220,7 @@ def _calibration(figure: "Figure", task: ClassificationTask, shown: Predictions)
     upper.plot([0, 1], [0, 1], ":", color=PALE, lw=1)
     upper.plot(mean, share, "o-", color=PALETTE[0], lw=1.6, ms=5)
     upper.set(ylim=(-0.03, 1.03), ylabel=names[1])
-    upper.set_title(f"Calibration, {_who(shown)}\nexpected error {error:.3f}")
+    upper.set_title(f"Calibration, {_who(shown)}\nexpected calibration error {error:.3f}")
     lower.bar((np.arange(_BINS) + 0.5) / _BINS, count, width=0.9 / _BINS, color=PALETTE[0], alpha=0.55)
     lower.set(xlim=(0, 1), xlabel=names[0], ylabel="bags")
 

@@ -58,6 +58,7 @@ def number(patient: str) -> int:
         ({"precision": "fp16"}, UsageError, "precision is fp16 on a cpu"),
         ({"entropy_weight": 0.1}, UsageError, "no attention"),
         ({"folds": 9}, UsageError, "9 folds"),
+        ({"labels": "age"}, UsageError, r"age has 18 classes in 24 slides.*--task regression"),
         ({"task": "survival", "labels": "months,died", "loss": "discrete", "bins": 40}, UsageError, "intervals"),
         ({"task": "survival", "labels": "months,died", "bags_per_batch": 1}, UsageError, "two bags at least"),
     ],
