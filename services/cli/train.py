@@ -207,10 +207,10 @@ def _finish(session: Session, report: "TrainReport") -> None:
     table = Table()
     table.add_column("measure")
     # Where a bag is a patient they are counted once.
-    slides = "\n{:,} slides" if report.config["unit"] == "slide" else ""
+    counted = "\n{:,} slides" if report.config["unit"] == "slide" else ""
     for each in whole:
         table.add_column(
-            f"{escape(each.part)}\n{each.patients:,} patients{slides.format(each.bags)}",
+            f"{escape(each.part)}\n{each.patients:,} patients{counted.format(each.bags)}",
             justify="right",
         )
     for name in report.metrics():
