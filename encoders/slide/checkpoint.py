@@ -74,7 +74,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     WeightsError where the file cannot be written.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     model = checkpoint.model
     if not model.name:
@@ -98,7 +98,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     beside = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, beside, metadata={_KEY: json.dumps(about, sort_keys=True)})
+        # save_file would make a file that nobody else may read, whatever the umask.
+        beside.write_bytes(save(tensors, metadata={_KEY: json.dumps(about, sort_keys=True)}))
         beside.replace(path)
     except (OSError, SafetensorError) as exc:
         with contextlib.suppress(OSError):

@@ -91,9 +91,9 @@ def _one_against_rest(
 
 def _divided(number: Floats, by: Floats) -> Floats:
     """A quotient, NaN where the divisor is 0."""
-    shares: Floats = np.full(np.broadcast_shapes(number.shape, by.shape), np.nan)
-    np.divide(number, by, out=shares, where=by > 0)
-    return shares
+    out: Floats = np.full(np.broadcast_shapes(number.shape, by.shape), np.nan)
+    np.divide(number, by, out=out, where=by > 0)
+    return out
 
 
 def _mean(several: Floats) -> Floats:

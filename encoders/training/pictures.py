@@ -27,6 +27,8 @@ _STYLE: dict[Any, Any] = {
     "axes.titlelocation": "left", "text.color": INK, "xtick.color": PALE, "ytick.color": PALE, "axes.grid": True,
     "grid.color": LINE, "grid.linewidth": 0.8, "axes.axisbelow": True, "legend.frameon": False,
     "legend.fontsize": 9, "figure.dpi": 130, "savefig.facecolor": "white",
+    # Names of classes and columns are names, whatever dollars they hold.
+    "text.parse_math": False,
 }  # fmt: skip
 #: Classes whose curves are still told apart.
 _MOST_CURVES = 8
@@ -50,7 +52,9 @@ def draw_pictures(
         return Figure(figsize=(width, height), layout="constrained")
 
     # A figure of its own needs neither pyplot nor a display; fonts and colours hold for these alone.
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        # A box in a picture tells of a letter that the font lacks; the report beside it has the name.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure = save("curves.png", 9.2, 3.6)
         _curves(figure, histories, config)
         figure.savefig(folder / names[-1])

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from slidelake.encoders.training.cohort import PartCount
-from slidelake.encoders.training.files import whole_file
 from slidelake.encoders.training.metrics import Estimate
+from slidelake.encoders.training.whole_file import whole_file
 
 __all__ = ["FoldReport", "Measured", "TrainReport", "load_report", "save_report"]
 

@@ -98,6 +98,8 @@ def _train(
 ) -> int:
     """Train a slide encoder on slide labels, by patient-level parts or folds, and report how good it is.
 
+    Splits, predictions and the report in --out name slides and patients: slidelake delete does not reach them there.
+
     Several GPUs: torchrun --nproc-per-node 4 --no-python slidelake train …
     """
     from slidelake.encoders.training import train
