@@ -37,8 +37,8 @@ from slidelake.encoders.training.predict import (
     read_predictions,
     write_predictions,
 )
-from slidelake.encoders.training.report import FoldReport, Measured, TrainReport, save_report
-from slidelake.encoders.training.tasks import ClassificationTask, Task, fit_task
+from slidelake.encoders.training.report import FoldReport, Measured, TrainReport, doubts, save_report
+from slidelake.encoders.training.tasks import Task, fit_task
 from slidelake.encoders.training.whole_file import whole_file
 from slidelake.errors import MissingDependencyError, UsageError
 from slidelake.store.streaming import Labels, Splits
@@ -53,8 +53,6 @@ log = logging.getLogger(__name__)
 CONFIG, SPLITS, PREDICTIONS, DONE = "config.toml", "splits.json", "predictions.csv", "fold.json"
 #: With fewer bags in a step, risk sets say little.
 _FEW_BAGS = 16
-#: Percentile intervals from fewer patients are known to cover too little.
-_FEW_PATIENTS = 20
 #: All that a training writes, so that overwriting takes away nothing else.
 _OURS = (
     CONFIG,
@@ -332,7 +330,7 @@ def _report(
     if task.joint and config.bags is not None and config.bags * config.accumulate * world.size < _FEW_BAGS:
         bags = config.bags * config.accumulate * world.size
         notes.append(f"Cox's loss compared {bags} bags a step: with --accumulate it compares more")
-    notes += _doubts(everything, parts, task, config)
+    notes += doubts(everything, parts, task, config)
     if config.tensorboard == "auto" and not events:
         notes.append("no TensorBoard events: pip install 'slidelake[train]' for them")
     first = cohort.store.bag(cohort.slides(TRAIN, cohort.folds[0])[0], cohort.space)
@@ -352,26 +350,6 @@ def _report(
         notes=tuple(notes),
         pictures=(),
     )
-
-
-def _doubts(everything: Predictions, parts: list[str], task: Task, config: TrainConfig) -> list[str]:
-    """What a reader of the measures should know of the parts that they are of."""
-    notes = []
-    for part in parts:
-        made = everything.where(part)
-        patients = len(set(made.patients))
-        if part != VAL and config.bootstrap and patients < _FEW_PATIENTS:
-            notes.append(
-                f"part {part} has {patients} patients: intervals from so few come out too narrow, and tell little"
-            )
-        if isinstance(task, ClassificationTask) and len(made) > 1:
-            said = set(made.values.argmax(axis=1).tolist())
-            if len(said) == 1:
-                notes.append(
-                    f"every bag of part {part} is predicted to be {task.classes[said.pop()]}: "
-                    "more epochs, a larger --lr or --class-weights may help"
-                )
-    return notes
 
 
 def _measured(
