@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 ENCODERS = {"": "stain-texture", "_colour_histogram": "colour histogram", "_random": "chance"}
 SETS = {
@@ -46,8 +45,12 @@ def main() -> int:
     return 0
 
 
+def _results(name: str) -> Path:
+    return ROOT / "benchmarks" / "results" / f"{name}.json"
+
+
 def _result(name: str) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
+    result: dict[str, Any] = json.loads(_results(name).read_text())
     return result
 
 
@@ -168,7 +171,7 @@ KERNEL_ON_GPU = (
 def _kernels() -> list[str]:
     """One table for the CPU and one for each GPU that there are results of."""
     tables = []
-    for path in sorted(RESULTS.glob("gated_attention*.json")):
+    for path in sorted(_results("").parent.glob("gated_attention*.json")):
         if ".quick" in path.suffixes:
             continue
         result: dict[str, Any] = json.loads(path.read_text())
@@ -216,7 +219,7 @@ SLIDES = (
 
 def _slides() -> list[str]:
     """The table of slide encoders, from the results that there are."""
-    there = [name for name in ("mil_needle", "mil_training") if (RESULTS / f"{name}.json").exists()]
+    there = [name for name in ("mil_needle", "mil_training") if _results(name).exists()]
     if not there:
         return []
     rows = ["| slide encoders | figure | least to most |", "| --- | --- | --- |"]
