@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from slidelake.kernels.backends import backend_names
     from slidelake.kernels.gated_attention import attention_weights, gated_attention_pool
     from slidelake.kernels.packing import PackedBags, pack_bags, unpack_bags
+    from slidelake.kernels.projection import projected_gated_attention_pool
 
 __all__ = [
     "PackedBags",
@@ -17,6 +18,7 @@ __all__ = [
     "backend_names",
     "gated_attention_pool",
     "pack_bags",
+    "projected_gated_attention_pool",
     "unpack_bags",
 ]
 
@@ -26,6 +28,7 @@ _HOME = {
     "backend_names": "backends",
     "gated_attention_pool": "gated_attention",
     "pack_bags": "packing",
+    "projected_gated_attention_pool": "projection",
     "unpack_bags": "packing",
 }
 

@@ -2,16 +2,22 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from slidelake.errors import KernelError
-from slidelake.kernels.tracing import traced
+from slidelake.kernels.borders import check_cu_seqlens, wide_borders
 
-#: Where a border tensor on a device keeps its values, with the version that they are of.
-_HOST = "_slidelake_host_borders"
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+@dataclass(frozen=True)
+class Projection:
+    """What makes the rows that are pooled from those that are given: dropout(relu(weight · x + bias))."""
+
+    weight: Tensor  # (D, D_in)
+    bias: Tensor  # (D,)
+    dropout_p: float
 
 
 @dataclass(frozen=True)
@@ -19,10 +25,11 @@ class PoolArguments:
     """Checked arguments of gated attention pooling: T rows, B bags, D features, L hidden units, K branches.
 
     `U` and `bU` are None together: the attention is then wᵀ tanh(V h + bV), without a gate. `seed` is an
-    int wherever `dropout_p` is above 0.
+    int wherever a dropout is above 0. With a `projection`, h is (T, D_in) and what is pooled is what it makes of
+    h's rows; without, D_in is D. Only the chunked back end takes one.
     """
 
-    h: Tensor  # (T, D)
+    h: Tensor  # (T, D_in)
     V: Tensor  # (L, D)
     bV: Tensor  # (L,)  # noqa: N815 - the paper's names
     U: Tensor | None  # (L, D)
@@ -33,6 +40,7 @@ class PoolArguments:
     mask: Tensor | None  # (T,) bool, True = the row counts
     dropout_p: float
     seed: int
+    projection: Projection | None = None
 
     @property
     def compute_dtype(self) -> torch.dtype:
@@ -53,88 +61,55 @@ def check_arguments(
     mask: Tensor | None,
     dropout_p: float,
     seed: int | None,
+    projection: Projection | None = None,
 ) -> PoolArguments:
-    """Return the arguments as back ends take them; KernelError names the first one that is wrong."""
+    """Return the arguments as back ends take them; KernelError names the first one that is wrong.
+
+    With a projection the rows are called x in messages, its weight and bias W1 and b1.
+    """
+    rows = "h" if projection is None else "x"
     named: dict[str, Tensor | None] = {"V": V, "bV": bV, "U": U, "bU": bU, "w": w, "bw": bw}
-    _check_tensors({"h": h, "cu_seqlens": cu_seqlens, **named, "mask": mask})
-    _check_shapes(h, named)
-    _check_dtypes(h, named)
+    shares = {"dropout_p": dropout_p}
+    if projection is not None:
+        named = {"W1": projection.weight, "b1": projection.bias, **named}
+        shares["projection_dropout_p"] = projection.dropout_p
+    _check_tensors({rows: h, "cu_seqlens": cu_seqlens, **named, "mask": mask})
+    _check_shapes(h, named, rows)
+    _check_dtypes(h, named, rows)
     _check_rows(h, cu_seqlens, mask)
-    if not 0.0 <= dropout_p < 1.0:
+    seed = _check_dropout(shares, seed, len(h), rows)
+    return PoolArguments(
+        *(h, V, bV, U, bU, w, bw, wide_borders(cu_seqlens), mask),
+        dropout_p=float(dropout_p),
+        seed=seed,
+        projection=projection,
+    )
+
+
+def _check_dropout(shares: dict[str, float], seed: int | None, count: int, rows: str) -> int:
+    """The seed; drawn where a unit can fall and none is given."""
+    for name, share in shares.items():
+        if not 0.0 <= share < 1.0:
+            raise KernelError(
+                f"{name} is {share}", remedy="Pass a share of at least 0 and below 1; 0 in evaluation."
+            )
+    drops = any(share > 0 for share in shares.values())
+    if drops and count >= 2**32:
         raise KernelError(
-            f"dropout_p is {dropout_p}", remedy="Pass a share of at least 0 and below 1; 0 in evaluation."
+            f"{rows} has {count} rows, and dropout counts them in 32 bits",
+            remedy="Pass fewer rows at a time.",
         )
-    if dropout_p > 0 and seed is None:
+    if drops and seed is None:
         # Drawn from torch's own generator, so that torch.manual_seed governs runs that pass no seed.
         seed = int(torch.randint(0, 2**63 - 1, ()).item())
     if seed is not None and not 0 <= seed < 2**64:
         raise KernelError(f"seed is {seed}", remedy="Pass an integer of at least 0 and below 2**64.")
-    return PoolArguments(
-        h, V, bV, U, bU, w, bw, _wide(cu_seqlens), mask, float(dropout_p), seed or 0
-    )
-
-
-def check_cu_seqlens(cu_seqlens: Tensor, rows: int) -> None:
-    """Refuse bag borders that are not a rising list from 0 to `rows`; reads the values (on a GPU: waits)."""
-    if cu_seqlens.ndim != 1 or len(cu_seqlens) == 0:
-        raise KernelError(
-            f"cu_seqlens has shape {_shape(cu_seqlens)}",
-            remedy="Pass (B + 1,) bag borders that start at 0, as pack_bags makes them.",
-        )
-    if cu_seqlens.dtype not in (torch.int32, torch.int64):
-        raise KernelError(f"cu_seqlens is {cu_seqlens.dtype}", remedy="Pass int32 or int64.")
-    if traced(cu_seqlens):
-        return  # values are not known while tracing
-    if cu_seqlens.dtype == torch.int32 and rows >= 2**31:
-        raise KernelError(
-            f"cu_seqlens is torch.int32, which cannot count {rows} rows",
-            remedy="Pass int64: cu_seqlens.to(torch.int64).",
-        )
-    borders = host_borders(cu_seqlens)
-    if borders[0] != 0:
-        raise KernelError(f"cu_seqlens starts at {borders[0]}", remedy="Let the first bag start at row 0.")
-    falls = np.flatnonzero(np.diff(borders) < 0)
-    if len(falls):
-        bag = int(falls[0])
-        raise KernelError(
-            f"cu_seqlens falls from {borders[bag]} to {borders[bag + 1]} at bag {bag}",
-            remedy="Pass borders that rise; an empty bag repeats its border.",
-        )
-    if borders[-1] != rows:
-        raise KernelError(
-            f"cu_seqlens ends at {borders[-1]}, but there are {rows} rows",
-            remedy="Let the last border be the number of rows of h.",
-        )
-
-
-def host_borders(cu_seqlens: Tensor) -> np.ndarray:
-    """(B + 1,) int64 values of the borders on the host.
-
-    Read once for each tensor that lies on a device: the values stay with the tensor for as long as nothing writes
-    to it, so that a model that pools the same bags in several places waits for the device once.
-    """
-    if cu_seqlens.device.type == "cpu":
-        return cu_seqlens.detach().numpy().astype(np.int64)
-    if cu_seqlens.is_inference():  # such tensors do not tell when they are written to
-        return cu_seqlens.cpu().numpy().astype(np.int64)
-    known = getattr(cu_seqlens, _HOST, None)
-    if known is None or known[0] != cu_seqlens._version:
-        known = (cu_seqlens._version, cu_seqlens.cpu().numpy().astype(np.int64))
-        setattr(cu_seqlens, _HOST, known)
-    values: np.ndarray = known[1]
-    return values
-
-
-def _wide(cu_seqlens: Tensor) -> Tensor:
-    """The borders in 64 bits; what is known of their values goes along."""
-    wide = cu_seqlens.to(torch.int64)
-    if wide is not cu_seqlens and hasattr(cu_seqlens, _HOST) and not traced(cu_seqlens):
-        setattr(wide, _HOST, (wide._version, getattr(cu_seqlens, _HOST)[1]))
-    return wide
+    return seed or 0
 
 
 def _check_tensors(named: dict[str, object]) -> None:
     device: torch.device | None = None
+    first = next(iter(named))
     for name, value in named.items():
         if value is None and name in ("U", "bU", "mask"):
             continue
@@ -143,21 +118,29 @@ def _check_tensors(named: dict[str, object]) -> None:
                 f"{name} is a {type(value).__name__}",
                 remedy="Pass a torch tensor (torch.from_numpy for arrays).",
             )
+        if value.layout != torch.strided or value.device.type == "meta":
+            kind = "on the meta device" if value.device.type == "meta" else f"a {value.layout} tensor"
+            raise KernelError(f"{name} is {kind}", remedy="Pass a dense tensor that holds its values.")
         device = device or value.device
         if value.device != device:
             raise KernelError(
-                f"{name} is on {value.device}, h on {device}", remedy=f"Move it: {name}.to({str(device)!r})."
+                f"{name} is on {value.device}, {first} on {device}",
+                remedy=f"Move it: {name}.to({str(device)!r}).",
             )
 
 
-def _check_shapes(h: Tensor, named: dict[str, Tensor | None]) -> None:
-    V, w = named["V"], named["w"]
+def _check_shapes(h: Tensor, named: dict[str, Tensor | None], rows: str) -> None:
+    V, w, W1 = named["V"], named["w"], named.get("W1")
     if V is None or w is None:  # the caller has refused these already
         raise AssertionError("V and w are tensors here")
     if h.ndim != 2 or h.shape[1] == 0:
         raise KernelError(
-            f"h has shape {_shape(h)}",
+            f"{rows} has shape {_shape(h)}",
             remedy="Pass (T, D): the bags' rows end to end, as pack_bags makes them.",
+        )
+    if W1 is not None and (W1.ndim != 2 or W1.shape[0] == 0):
+        raise KernelError(
+            f"W1 has shape {_shape(W1)}", remedy="Pass (H, D_in), as torch.nn.Linear(D_in, H).weight is."
         )
     if V.ndim != 2 or V.shape[0] == 0:
         raise KernelError(
@@ -173,8 +156,11 @@ def _check_shapes(h: Tensor, named: dict[str, Tensor | None]) -> None:
             f"{given} is given without {absent}",
             remedy="Pass both for gated attention, or None for both for tanh attention.",
         )
-    dim, hidden, branches = h.shape[1], V.shape[0], w.shape[0]
+    dim, hidden, branches = h.shape[1] if W1 is None else W1.shape[0], V.shape[0], w.shape[0]
+    maker = rows if W1 is None else "W1"
     wanted = {
+        "W1": ("(H, D_in)", (dim, h.shape[1])),
+        "b1": ("(H,)", (dim,)),
         "V": ("(L, D)", (hidden, dim)),
         "bV": ("(L,)", (hidden,)),
         "U": ("(L, D)", (hidden, dim)),
@@ -183,17 +169,17 @@ def _check_shapes(h: Tensor, named: dict[str, Tensor | None]) -> None:
         "bw": ("(K,)", (branches,)),
     }
     for name, (letters, shape) in wanted.items():
-        value = named[name]
+        value = named.get(name)
         if value is not None and tuple(value.shape) != shape:
             raise KernelError(
                 f"{name} has shape {_shape(value)}",
-                remedy=f"Pass {letters} = {shape}: D is h's {dim}, L is V's {hidden}, K is w's {branches}.",
+                remedy=f"Pass {letters} = {shape}: D is {maker}'s {dim}, L is V's {hidden}, K is w's {branches}.",
             )
 
 
-def _check_dtypes(h: Tensor, named: dict[str, Tensor | None]) -> None:
+def _check_dtypes(h: Tensor, named: dict[str, Tensor | None], rows: str) -> None:
     if h.dtype not in FLOATS:
-        raise KernelError(f"h is {h.dtype}", remedy="Pass float16, bfloat16, float32 or float64.")
+        raise KernelError(f"{rows} is {h.dtype}", remedy="Pass float16, bfloat16, float32 or float64.")
     first = named["V"]
     for name, value in named.items():
         if value is None or first is None:
@@ -208,7 +194,7 @@ def _check_dtypes(h: Tensor, named: dict[str, Tensor | None]) -> None:
             )
         if (value.dtype == torch.float64) != (h.dtype == torch.float64):
             raise KernelError(
-                f"{name} is {value.dtype}, h is {h.dtype}",
+                f"{name} is {value.dtype}, {rows} is {h.dtype}",
                 remedy="Use float64 for all or for none; 16-bit features go with 32-bit parameters.",
             )
 

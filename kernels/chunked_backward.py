@@ -6,7 +6,8 @@ from torch import Tensor
 
 from slidelake.kernels.arguments import PoolArguments
 from slidelake.kernels.chunked_plan import BagPlan, Chunk, chunk_rows
-from slidelake.kernels.chunked_rows import FeatureRows, Workspace, product
+from slidelake.kernels.chunked_products import Workspace, add_product, combined, narrowed
+from slidelake.kernels.chunked_rows import rows_of, split_saved
 from slidelake.kernels.chunked_units import HiddenUnits
 from slidelake.kernels.fused import Gradients
 from slidelake.kernels.packing import bag_of_row
@@ -26,57 +27,40 @@ def backward(
     need_parameters: bool,
 ) -> Gradients:
     """As `slidelake.kernels.fused.Backward` says."""
-    rows = FeatureRows(arguments.h, arguments.mask)
-    if need_h:
-        rows.want_gradient()
-    outputs, grads = (pooled, scores, lse, saved), (grad_pooled, grad_scores, grad_lse)
-    found = rows_backward(arguments, rows, outputs, grads, need_rows=need_h, need_parameters=need_parameters)
-    return found._replace(h=rows.grad)
-
-
-def rows_backward(
-    arguments: PoolArguments,
-    rows: FeatureRows,
-    outputs: tuple[Tensor, Tensor, Tensor, Tensor],
-    grads: tuple[Tensor | None, Tensor | None, Tensor | None],
-    *,
-    need_rows: bool,
-    need_parameters: bool,
-) -> Gradients:
-    """The parameters' gradients; those of the rows go to `rows.give_gradient`. `arguments.h` is not read."""
+    rows = rows_of(arguments)
+    need_rows = rows.want_gradients(features=need_h, parameters=need_parameters)
     dtype, hidden, branches = arguments.compute_dtype, len(arguments.V), len(arguments.w)
-    saved = outputs[3]
     gates = 1 if arguments.U is None else 2
-    per_row = (hidden * (2 * gates + 2 + (arguments.dropout_p > 0)) + 2 * rows.dim + 4 * branches) * dtype.itemsize
+    per_row = (
+        hidden * (2 * gates + 2 + (arguments.dropout_p > 0)) + 2 * rows.dim + 4 * branches
+    ) * dtype.itemsize
     plan = BagPlan(arguments.cu_seqlens, rows.count, chunk_rows(rows.device, per_row + rows.scratch_bytes))
     space = Workspace(plan.step, rows.device)
-    units = HiddenUnits(arguments, space)
-    softmax = _SoftmaxGradient(plan, arguments.mask, outputs[:3], grads, space)
+    units = HiddenUnits(arguments, rows.dtype, space)
+    outputs, grads = (pooled, scores, lse), (grad_pooled, grad_scores, grad_lse)
+    softmax = _SoftmaxGradient(plan, arguments.mask, outputs, grads, space)
     sums = _ParameterSums(units, branches, rows.dim)
+    kept = split_saved(saved, arguments, rows, filled=True) if saved.numel() else None
     w = arguments.w.to(dtype)
     for chunk in plan:
+        inside = slice(chunk.start, chunk.stop)
         features = rows.take(chunk.start, chunk.stop, space)
-        wide = rows.widened(features, dtype, space)
-        grad_rows = space.take("grad_rows", len(features), rows.dim, dtype) if need_rows else None
-        ds = softmax.of_scores(chunk, wide, grad_rows)  # (K, n)
-        if saved.numel():
-            active = _from_saved(saved, chunk, units, space)
-        else:
-            active = units.compute(features).split(hidden, dim=1)
+        grad_rows = space.take("grad_rows", features.wide.shape, dtype) if need_rows else None
+        ds = softmax.of_scores(chunk, features.wide, grad_rows)  # (K, n)
+        active = units.compute(features) if kept is None else _from_saved(kept[:, inside], units, space)
         gated, d_units = _through_units(ds, w, active, units.factor(chunk.start, chunk.stop), space)
+        narrow, scale = narrowed(d_units, rows.dtype, "narrow_units", space)
         if need_parameters:
-            sums.add_small(ds, gated, d_units)
-        scale = None
-        if features.dtype != dtype:
-            d_units, scale = _narrowed(d_units, features.dtype, space)
-        if need_parameters:
-            sums.add_weights(d_units, features, scale)
+            sums.add(ds, gated, d_units)
+            add_product(sums.weights, narrow.T, features.factor, combined(scale, features.scale))
         if grad_rows is not None:
-            _add_product(grad_rows, d_units, units.weights, scale)
+            add_product(grad_rows, narrow, units.weights, scale)
             if arguments.mask is not None:
-                grad_rows.masked_fill_(~arguments.mask[chunk.start : chunk.stop, None], 0)
-            rows.give_gradient(chunk.start, chunk.stop, grad_rows)
-    return sums.gradients(arguments) if need_parameters else Gradients(*(None,) * 6)
+                grad_rows.masked_fill_(~arguments.mask[inside, None], 0)
+            rows.give_gradient(chunk.start, chunk.stop, features, grad_rows, space)
+    found = sums.gradients(arguments) if need_parameters else Gradients(*(None,) * 6)
+    h, W1, b1 = rows.gradients()
+    return found._replace(h=h, W1=W1, b1=b1)
 
 
 class _SoftmaxGradient:
@@ -147,23 +131,22 @@ class _SoftmaxGradient:
             if grad_rows is not None:
                 torch.mm(weights.T, grad, out=grad_rows)
             return
-        count, dim = features.shape
         for branch in range(len(weights)):
             of_row = torch.index_select(
-                grad[:, branch], 0, index, out=self._space.take("of_row", count, dim, features.dtype)
+                grad[:, branch], 0, index, out=self._space.take("of_row", features.shape, features.dtype)
             )
             if grad_rows is not None:
                 grad_rows.addcmul_(of_row, weights[branch, :, None])
             ds[branch] += of_row.mul_(features).sum(1)
 
 
-def _from_saved(saved: Tensor, chunk: Chunk, units: HiddenUnits, space: Workspace) -> tuple[Tensor, ...]:
+def _from_saved(saved: Tensor, units: HiddenUnits, space: Workspace) -> tuple[Tensor, ...]:
     """The chunk's hidden units as the forward pass kept them, in the accumulation's dtype."""
-    parts = saved[:, chunk.start : chunk.stop]
     if saved.dtype != units.dtype:
-        wide = space.take("units", chunk.stop - chunk.start, units.width, units.dtype)
-        parts = wide.view(len(wide), len(saved), units.hidden).transpose(0, 1).copy_(parts)
-    return parts.unbind(0)
+        gates, count, hidden = saved.shape
+        wide = space.take("units", (count, units.width), units.dtype).view(count, gates, hidden)
+        saved = wide.transpose(0, 1).copy_(saved)
+    return saved.unbind(0)
 
 
 def _through_units(
@@ -175,9 +158,9 @@ def _through_units(
     d(V h) = dg q f (1 − p²) = dg (q f − g p), d(U h) = dg p f q (1 − q) = dg (g − g q).
     """
     count, hidden = active[0].shape
-    gated = space.take("gated", count, hidden, ds.dtype)
-    d_units = space.take("d_units", count, hidden * len(active), ds.dtype)
-    d_gated = torch.mm(ds.T, w, out=space.take("d_gated", count, hidden, ds.dtype))
+    gated = space.take("gated", (count, hidden), ds.dtype)
+    d_units = space.take("d_units", (count, hidden * len(active)), ds.dtype)
+    d_gated = torch.mm(ds.T, w, out=space.take("d_gated", (count, hidden), ds.dtype))
     d_tanh = d_units[:, :hidden]
     if len(active) == 2:
         p, q = active
@@ -192,26 +175,6 @@ def _through_units(
     return gated, d_units
 
 
-def _narrowed(d_units: Tensor, dtype: torch.dtype, space: Workspace) -> tuple[Tensor, Tensor]:
-    """The gradients in 16 bits, divided by a power of two that keeps the largest in range, and that power.
-
-    A loss that is scaled up for float16 (or a mean over a million rows) would otherwise leave its range.
-    """
-    # The largest finite one: a row of NaN is not to decide about the rows beside it.
-    largest = d_units.abs().nan_to_num_(0, 0, 0).amax()
-    scale = torch.exp2(largest.clamp_min(1e-30).log2().ceil())
-    narrow = space.take("narrow", len(d_units), d_units.shape[1], dtype)
-    return torch.div(d_units, scale, out=narrow), scale
-
-
-def _add_product(out: Tensor, a: Tensor, b: Tensor, scale: Tensor | None) -> None:
-    """out += scale · a @ b, summed in out's dtype."""
-    if scale is None:
-        out.addmm_(a, b)
-    else:
-        out.addcmul_(product(a, b, torch.empty_like(out)), scale)
-
-
 class _ParameterSums:
     """The gradients of the parameters, summed over the chunks in the accumulation's dtype."""
 
@@ -220,22 +183,20 @@ class _ParameterSums:
             return torch.zeros(shape, dtype=units.dtype, device=units.weights.device)
 
         self._hidden = units.hidden
-        self._weights = zeros(units.width, dim)
+        self.weights = zeros(units.width, dim)
         self._biases = zeros(units.width)
         self._w = zeros(branches, units.hidden)
 
-    def add_small(self, ds: Tensor, gated: Tensor, d_units: Tensor) -> None:
+    def add(self, ds: Tensor, gated: Tensor, d_units: Tensor) -> None:
+        """All but the weights of V and U, which are large products."""
         self._w.addmm_(ds, gated)
         self._biases += d_units.sum(0)
-
-    def add_weights(self, d_units: Tensor, features: Tensor, scale: Tensor | None) -> None:
-        _add_product(self._weights, d_units.T, features, scale)
 
     def gradients(self, arguments: PoolArguments) -> Gradients:
         """In the parameters' dtype, each in memory of its own."""
         dtype = arguments.V.dtype
-        weights = [x.to(dtype, copy=True) for x in self._weights.split(self._hidden)]
-        biases = [x.to(dtype, copy=True) for x in self._biases.split(self._hidden)]
+        weights = [x.to(dtype, copy=True) for x in torch.split(self.weights, self._hidden)]
+        biases = [x.to(dtype, copy=True) for x in torch.split(self._biases, self._hidden)]
         if arguments.U is None:
             return Gradients(None, weights[0], biases[0], None, None, self._w.to(dtype))
         return Gradients(None, weights[0], biases[0], weights[1], biases[1], self._w.to(dtype))

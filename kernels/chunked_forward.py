@@ -12,9 +12,10 @@ from torch import Tensor
 
 from slidelake.kernels.arguments import PoolArguments
 from slidelake.kernels.chunked_plan import BagPlan, Chunk, chunk_rows
-from slidelake.kernels.chunked_rows import FeatureRows, Workspace
+from slidelake.kernels.chunked_products import Workspace
+from slidelake.kernels.chunked_rows import rows_of, split_saved
 from slidelake.kernels.chunked_units import HiddenUnits
-from slidelake.kernels.fused import Pooled
+from slidelake.kernels.fused import Pooled, saved_dtype, saved_shape
 from slidelake.kernels.packing import bag_of_row
 from slidelake.kernels.segments import segment_max, segment_sum
 
@@ -39,30 +40,24 @@ class _Sums(NamedTuple):
 
 def forward(arguments: PoolArguments, *, store: bool) -> Pooled:
     """As `slidelake.kernels.fused.Forward` says."""
-    return pool_rows(arguments, FeatureRows(arguments.h, arguments.mask), store=store)
-
-
-def pool_rows(arguments: PoolArguments, rows: FeatureRows, *, store: bool) -> Pooled:
-    """Pool what `rows` gives; `arguments.h` is not read."""
+    rows = rows_of(arguments)
     borders, branches, hidden = arguments.cu_seqlens, len(arguments.w), len(arguments.V)
     bags, device, dtype = len(borders) - 1, rows.device, arguments.compute_dtype
     gates = 1 if arguments.U is None else 2
-    per_row = (hidden * (gates + (arguments.dropout_p > 0)) + rows.dim + 2 * branches) * dtype.itemsize
+    per_row = (hidden * (gates + 1 + (arguments.dropout_p > 0)) + rows.dim + 2 * branches) * dtype.itemsize
     plan = BagPlan(borders, rows.count, chunk_rows(device, per_row + rows.scratch_bytes))
     space = Workspace(plan.step, device)
-    units = HiddenUnits(arguments, space)
+    units = HiddenUnits(arguments, rows.dtype, space)
     w = arguments.w.to(dtype)
     scores = torch.empty((branches, rows.count), dtype=dtype, device=device)
-    saved = torch.empty((gates, rows.count, hidden) if store else 0, dtype=arguments.h.dtype, device=device)
+    saved = torch.empty(saved_shape(arguments) if store else 0, dtype=saved_dtype(arguments), device=device)
+    kept = split_saved(saved, arguments, rows, filled=False) if store else None
     softmax = _OnlineSoftmax(plan, branches, rows.dim, dtype, space)
     for chunk in plan:
         features = rows.take(chunk.start, chunk.stop, space)
-        active = units.compute(features)
-        parts = active.split(hidden, dim=1)
-        if store:
-            for kept, part in zip(saved, parts, strict=True):
-                kept[chunk.start : chunk.stop].copy_(part)
-        gated = parts[0].mul_(parts[1]) if gates == 2 else parts[0]
+        parts = units.compute(features, None if kept is None else kept[:, chunk.start : chunk.stop])
+        gated = space.take("gated", (chunk.stop - chunk.start, hidden), dtype)
+        gated = torch.mul(*parts, out=gated) if gates == 2 else gated.copy_(parts[0])
         factor = units.factor(chunk.start, chunk.stop)
         if factor is not None:
             gated.mul_(factor)
@@ -70,7 +65,7 @@ def pool_rows(arguments: PoolArguments, rows: FeatureRows, *, store: bool) -> Po
         if arguments.mask is not None:
             found.masked_fill_(~arguments.mask[chunk.start : chunk.stop], -torch.inf)
         scores[:, chunk.start : chunk.stop] = found
-        softmax.add(chunk, found, rows.widened(features, dtype, space))
+        softmax.add(chunk, found, features.wide)
     pooled, lse = plan.everywhere(softmax.pooled, bags, 0), plan.everywhere(softmax.lse, bags, -torch.inf)
     return Pooled(pooled, scores, lse, saved)
 

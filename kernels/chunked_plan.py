@@ -8,12 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from slidelake.kernels.arguments import host_borders
+from slidelake.kernels.borders import host_borders
 
-#: Bytes of scratch that the arrays of one chunk take together. On a CPU they stay in the cores' own caches: at
-#: D 512, L 256 a chunk has 682 rows forward and 409 backward; 8 times as many rows were 5 to 10 % slower. On a GPU
-#: a chunk has to be large enough to keep every multiprocessor busy, and small enough for the L2.
-_SCRATCH = {"cpu": 4 << 20, "cuda": 96 << 20}
+#: Bytes of scratch that the arrays of one chunk take together. On a CPU between 2 and 64 MiB make no difference to
+#: one core (D 512, L 256: all within 5 %, the noise), but each operation on a chunk ends by waiting for all cores, so
+#: that fewer and longer ones are better where the cores have other work too. On a GPU (not measured yet) a chunk has
+#: to be large enough for every multiprocessor and small enough for the L2.
+_SCRATCH = {"cpu": 64 << 20, "cuda": 96 << 20}
 _OTHER_DEVICE = 32 << 20
 _FEWEST, _MOST = 16, 1 << 16
 

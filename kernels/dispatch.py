@@ -2,7 +2,6 @@
 
 import logging
 import os
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -69,7 +68,7 @@ def choose(arguments: PoolArguments, backend: str, save: str, *, source: str = "
 
 
 def _requested(backend: str) -> tuple[str, str]:
-    """"auto" is what the variable says; a name in the call stands, so that two back ends can be compared."""
+    """ "auto" is what the variable says; a name in the call stands, so that two back ends can be compared."""
     if backend == "auto":
         return os.environ.get(VARIABLE, "").strip() or "auto", VARIABLE
     return backend, "backend"
@@ -141,7 +140,9 @@ def _too_large(arguments: PoolArguments, mode: Mode) -> KernelError:
     rows, dim = arguments.h.shape
     remedy = 'Pass backend="auto" or "chunked" with save="auto": it runs in bounded memory.'
     if mode == _BOUNDED:
-        remedy = "Pass fewer rows at a time, or features of 16 bits: the inputs and outputs alone fill the memory."
+        remedy = (
+            "Pass fewer rows at a time, or features of 16 bits: the inputs and outputs alone fill the memory."
+        )
     return KernelError(
         f"{mode} ran out of memory on {arguments.h.device} at {rows} rows of {dim} features", remedy=remedy
     )

@@ -7,8 +7,8 @@ they are not of the accumulation's dtype, or when a mask leaves rows out.
 import torch
 from torch import Tensor
 
-from slidelake.kernels.arguments import PoolArguments
-from slidelake.kernels.dropout import dropout_masks
+from slidelake.kernels.arguments import PoolArguments, Projection
+from slidelake.kernels.dropout import PROJECTION_STREAM, dropout_masks
 from slidelake.kernels.packing import bag_of_row
 from slidelake.kernels.segments import segment_max, segment_sum
 
@@ -26,6 +26,8 @@ def _pool(arguments: PoolArguments) -> tuple[Tensor, Tensor, Tensor]:
     bw = arguments.bw.to(dtype)[:, None]  # (K, 1)
     if mask is not None:
         h = h.masked_fill(~mask[:, None], 0)  # whatever a left-out row holds, NaN too, stays out
+    if arguments.projection is not None:
+        h = _projected(h, arguments.projection, arguments.seed)
     raw = _row_scores(h, arguments)  # (K, T), without bw
     if mask is not None:
         raw = raw.masked_fill(~mask, -torch.inf)
@@ -45,6 +47,17 @@ def _pool(arguments: PoolArguments) -> tuple[Tensor, Tensor, Tensor]:
     # `pooled` with the gradient that it has there, exactly 0, where None would stop a distributed trainer.
     pooled = pooled + 0 * bw
     return pooled, raw + bw, lse.T
+
+
+def _projected(x: Tensor, projection: Projection, seed: int) -> Tensor:
+    """(T, D) dropout(relu(W1 x + b1))."""
+    rows = torch.addmm(projection.bias.to(x.dtype), x, projection.weight.to(x.dtype).T).relu_()
+    if projection.dropout_p == 0:
+        return rows
+    kept, _ = dropout_masks(
+        seed, projection.dropout_p, *rows.shape, device=x.device, stream=PROJECTION_STREAM
+    )
+    return rows.mul(kept).mul_(1 / (1 - projection.dropout_p))
 
 
 def _row_scores(h: Tensor, arguments: PoolArguments) -> Tensor:

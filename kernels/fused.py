@@ -11,6 +11,7 @@ back end finds `arguments.bw`, it leaves it alone.
 
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from slidelake.kernels.arguments import PoolArguments
@@ -24,7 +25,8 @@ class Pooled(NamedTuple):
 
     `saved` is what the backward pass need not compute again: tanh(V h + bV) and σ(U h + bU) *before* dropout, in
     h's dtype, (2, T, L); (1, T, L) without a gate. Empty, (0,), where it was not asked for. Rows that the mask
-    leaves out may hold anything in it.
+    leaves out may hold anything in it. With a projection: flat, the same and then the projected rows (T, D), in the
+    accumulation's dtype. `saved_shape` and `saved_dtype` say it in code.
     """
 
     pooled: Tensor  # (B, K, D)
@@ -33,19 +35,34 @@ class Pooled(NamedTuple):
     saved: Tensor  # (2 | 1, T, L) or (0,)
 
 
+def saved_shape(arguments: PoolArguments) -> tuple[int, ...]:
+    """The shape of `Pooled.saved` where it is asked for."""
+    gates, rows, hidden = 1 if arguments.U is None else 2, arguments.h.shape[0], arguments.V.shape[0]
+    if arguments.projection is None:
+        return gates, rows, hidden
+    return (rows * (gates * hidden + arguments.V.shape[1]),)
+
+
+def saved_dtype(arguments: PoolArguments) -> torch.dtype:
+    """h's; with a projection, whose rows float16 might not hold, the accumulation's."""
+    return arguments.h.dtype if arguments.projection is None else arguments.compute_dtype
+
+
 class Gradients(NamedTuple):
     """What `Backward` gives. `h` in h's dtype, the rest in the parameters' dtype, each summed in 32 bits (64).
 
     None for what was not asked for: `h` unless `need_h`, the parameters unless `need_parameters`; U and bU are
-    also None without a gate. bw is not here: the op layer makes its gradient.
+    also None without a gate, W1 and b1 without a projection. bw is not here: the op layer makes its gradient.
     """
 
-    h: Tensor | None  # (T, D)
+    h: Tensor | None  # (T, D_in)
     V: Tensor | None  # (L, D)
     bV: Tensor | None  # (L,)  # noqa: N815 - the paper's names
     U: Tensor | None  # (L, D)
     bU: Tensor | None  # (L,)  # noqa: N815
     w: Tensor | None  # (K, L)
+    W1: Tensor | None = None  # (D, D_in), of a projection
+    b1: Tensor | None = None  # (D,)
 
 
 class Forward(Protocol):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from slidelake.errors import KernelError
-from slidelake.kernels.arguments import check_cu_seqlens
+from slidelake.kernels.borders import check_cu_seqlens
 
 
 class PackedBags(NamedTuple):

@@ -1,9 +1,12 @@
 """What the backward pass is given: the activations, or the work of computing them again."""
 
+import math
+
 import torch
 
 from slidelake.errors import KernelError
 from slidelake.kernels.arguments import PoolArguments
+from slidelake.kernels.fused import saved_dtype, saved_shape
 
 SAVES = ("auto", "recompute", "store")
 #: `save="auto"` stores at most this, and at most this share of what is free.
@@ -16,28 +19,34 @@ _UNASKED_BYTES = 16 << 20
 def check_save(save: str) -> None:
     """KernelError for a word that is no save mode."""
     if save not in SAVES:
-        raise KernelError(f"save is {save!r}, which is no save mode", remedy=f"Use one of: {', '.join(SAVES)}.")
+        raise KernelError(
+            f"save is {save!r}, which is no save mode", remedy=f"Use one of: {', '.join(SAVES)}."
+        )
 
 
 def wants_gradient(arguments: PoolArguments) -> bool:
     """Whether a backward pass can follow."""
     a = arguments
-    tensors = (a.h, a.V, a.bV, a.U, a.bU, a.w, a.bw)
+    tensors = [a.h, a.V, a.bV, a.U, a.bU, a.w, a.bw]
+    if a.projection is not None:
+        tensors += [a.projection.weight, a.projection.bias]
     return torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
 
 
 def stored_bytes(arguments: PoolArguments) -> int:
-    """Bytes of the activations that store mode keeps: tanh and gate of each row, in h's dtype."""
-    gates = 1 if arguments.U is None else 2
-    return gates * len(arguments.h) * len(arguments.V) * arguments.h.dtype.itemsize
+    """Bytes of what store mode keeps: tanh and gate of each row, and the projected rows where there are any."""
+    return math.prod(saved_shape(arguments)) * saved_dtype(arguments).itemsize
 
 
 def eager_bytes(arguments: PoolArguments) -> int:
-    """Bytes of the arrays that the eager back end keeps, and of its copy of the features where it makes one."""
-    arrays = 2 if arguments.U is None else 3
-    copies = (arguments.h.dtype != arguments.compute_dtype) + (arguments.mask is not None)
-    per_row = arrays * len(arguments.V) + copies * arguments.h.shape[1]
-    return per_row * len(arguments.h) * arguments.compute_dtype.itemsize
+    """Bytes of the arrays that the eager back end keeps, and of its copies of the features where it makes some."""
+    a = arguments
+    units = (2 if a.U is None else 3) + (a.dropout_p > 0) * (1 if a.U is None else 2)
+    copies = (a.h.dtype != a.compute_dtype) + (a.mask is not None)
+    per_row = units * a.V.shape[0] + copies * a.h.shape[1]
+    if a.projection is not None:
+        per_row += a.V.shape[1] * (2 if a.projection.dropout_p > 0 else 1)
+    return per_row * a.h.shape[0] * a.compute_dtype.itemsize
 
 
 def fits(bytes_wanted: int, device: torch.device) -> bool:

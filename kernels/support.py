@@ -8,11 +8,23 @@ import torch
 from slidelake.errors import KernelError
 from slidelake.kernels.arguments import PoolArguments
 
-_TRITON_INSTALLED = find_spec("triton") is not None
+
+def _installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ImportError:  # a finder refuses it
+        return False
+
+
+_TRITON_INSTALLED = _installed("triton")
 
 
 def unsupported(backend: str, arguments: PoolArguments) -> KernelError | None:
     """Why the back end cannot run these arguments; None where it can."""
+    if backend == "triton" and arguments.projection is not None:
+        return KernelError(
+            "the triton back end takes no projection", remedy='Pass backend="chunked", or leave "auto".'
+        )
     if backend == "triton":
         return _triton_unsupported(arguments.h)
     if backend == "chunked" and arguments.h.is_cuda and torch.cuda.is_current_stream_capturing():

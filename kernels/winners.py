@@ -33,11 +33,13 @@ class Mode(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Mode":
-        """"eager", "chunked+store", "triton+recompute"; a fused back end alone keeps nothing."""
+        """ "eager", "chunked+store", "triton+recompute"; a fused back end alone keeps nothing."""
         backend, _, save = text.partition("+")
         save = save or ("store" if backend == "eager" else "recompute")
         if not backend or save not in _SAVES:
-            raise KernelError(f"{text!r} is no mode", remedy='Write "eager", "chunked+store", "triton+recompute".')
+            raise KernelError(
+                f"{text!r} is no mode", remedy='Write "eager", "chunked+store", "triton+recompute".'
+            )
         return cls(backend, save)
 
 
