@@ -13,13 +13,23 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Arguments", "Benchmark", "Figure", "interleaved", "machine", "parse_arguments", "versions"]
+__all__ = [
+    "Arguments",
+    "Benchmark",
+    "Figure",
+    "argument_parser",
+    "interleaved",
+    "machine",
+    "parse_arguments",
+    "versions",
+]
 
 _PACKAGES = (
     "slidelake",
     "numpy",
     "numba",
     "torch",
+    "triton",
     "zarr",
     "lancedb",
     "openslide-bin",
@@ -46,14 +56,19 @@ class Figure:
     shown: str = ""
 
 
-def parse_arguments(description: str | None, argv: Sequence[str] | None = None) -> Arguments:
-    """Read --quick and --out FILE from the command line."""
+def argument_parser(description: str | None) -> argparse.ArgumentParser:
+    """The parser of --quick and --out FILE, for a benchmark that takes more than these."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="smaller inputs, within 50 s on 2 cores")
     parser.add_argument("--out", type=Path, help="file to write the JSON to as well")
-    parsed = parser.parse_args(argv)
+    return parser
+
+
+def parse_arguments(description: str | None, argv: Sequence[str] | None = None) -> Arguments:
+    """Read --quick and --out FILE from the command line."""
+    parsed = argument_parser(description).parse_args(argv)
     return Arguments(quick=parsed.quick, out=parsed.out)
 
 
@@ -82,6 +97,8 @@ class Benchmark:
 
     name: str
     quick: bool
+    #: The accelerator's name as a script that works on one has it; else the driver's list is read.
+    gpu: str | None = None
     figures: dict[str, Figure] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -107,7 +124,7 @@ class Benchmark:
                 for key, figure in self.figures.items()
                 if figure.rounds > 1
             },
-            "machine": machine(),
+            "machine": machine() if self.gpu is None else {**machine(), "gpu": self.gpu},
             "versions": versions(),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
         }

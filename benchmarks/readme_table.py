@@ -30,7 +30,7 @@ def main() -> int:
     head, rest = text.split(BEGIN)
     _, tail = rest.split(END)
     body = "\n\n".join(
-        [*_store(), *_retrieval(_result("encoder_retrieval")), *_ingest(_result("ingest_small"))]
+        [*_store(), *_retrieval(_result("encoder_retrieval")), *_ingest(_result("ingest_small")), *_kernels()]
     )
     wanted = f"{head}{BEGIN}\n{body}\n{END}{tail}"
     if "--check" in sys.argv:
@@ -134,6 +134,47 @@ def _ingest(result: dict[str, Any]) -> list[str]:
         f"blur and commits nothing; peak memory {figures['peak_rss_mib']:,.0f} MiB."
     )
     return [told, _source(result)]
+
+
+#: (key, what is told, how): of the chunked back end on a CPU.
+KERNEL_ON_CPU = (
+    ("cpu_extra_mib_131072", "memory beyond the inputs, forward and backward, N 131,072", "{:.0f} MiB"),
+    ("cpu_extra_mib_1048576", "the same, N 1,048,576", "{:.0f} MiB"),
+    ("cpu_extra_mib_eager_131072", "the same by the eager back end, N 131,072", "{:.0f} MiB"),
+    ("cpu_fwd_time_vs_eager", "forward, N 131,072", "{:.2f} × the time of eager"),
+    ("cpu_bwd_time_vs_eager", "backward, activations computed again", "{:.2f} × the time of eager"),
+    ("cpu_bwd_store_time_vs_eager", "backward, activations stored", "{:.2f} × the time of eager"),
+)
+#: The same of the sweep on a GPU: bfloat16, N 1,048,576 where nothing else is said.
+KERNEL_ON_GPU = (
+    ("roofline_share_fwd", "forward, D 1024, L 256", "{:.0%} of the rate of `torch.mm`"),
+    ("fwd_vs_compile_1024_256", "the same beside `torch.compile`", "{:.2f} × as fast"),
+    ("fwd_vs_compile_384_128", "forward, D 384, L 128, beside `torch.compile`", "{:.2f} × as fast"),
+    ("packed_vs_loop", "64 bags of 1,000 to 100,000 rows in one call, beside a loop", "{:.1f} × as fast"),
+    ("extra_mib_1m", "memory of a step beyond the inputs, memory mode", "{:.0f} MiB"),
+    ("extra_mib_1m_eager", "the same by plain torch", "{:,.0f} MiB"),
+    ("worst_vs_eager", "the shape least in favour of the default, beside plain torch", "{:.2f} × as fast"),
+    ("worst_vs_eager_triton", "the same of the fused back end everywhere", "{:.2f} × as fast"),
+)
+
+
+def _kernels() -> list[str]:
+    """One table for the CPU and one for each GPU that there are results of."""
+    tables = []
+    for path in sorted((ROOT / "benchmarks" / "results").glob("gated_attention*.json")):
+        if ".quick" in path.suffixes:
+            continue
+        result: dict[str, Any] = json.loads(path.read_text())
+        told = KERNEL_ON_GPU if path.stem != "gated_attention" else KERNEL_ON_CPU
+        where = result["machine"]["gpu"] if told is KERNEL_ON_GPU else "a CPU, float32, D 512, L 256"
+        rows = [f"| gated attention pooling on {where} | figure |", "| --- | --- |"]
+        rows += [
+            f"| {what} | {how.format(result['figures'][key])} |"
+            for key, what, how in told
+            if key in result["figures"]
+        ]
+        tables += ["\n".join(rows), _source(result)]
+    return tables
 
 
 def _source(result: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ NAMES = (
     "catalog",
     "stream",
     "s3",
+    "gated_attention",
 )
 RESULTS = Path(__file__).resolve().parent / "results"
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidelake.encoders.base import EncoderSpec, PatchEncoder, check_patches
+from slidelake.encoders.device import device_name
 from slidelake.encoders.registry import register
 from slidelake.encoders.weights import read_state, weights_file, weights_sha256
 from slidelake.errors import MissingDependencyError, UnknownEncoderError, UsageError, WeightsError
@@ -151,7 +152,7 @@ def create(
         # torch resizes with antialiasing in these two ways only; the spec records which was used.
         data["interpolation"] = "bicubic"
     spec = _spec(name, built, data, pooling=pooling, preferred_mpp=preferred_mpp, digest=digest)
-    return TimmEncoder(built, spec, pooling=pooling, device=_device(device), dtype=dtype, data=data)
+    return TimmEncoder(built, spec, pooling=pooling, device=device_name(device), dtype=dtype, data=data)
 
 
 def _check_options(name: str, *, dtype: str, pooling: str) -> None:
@@ -187,20 +188,6 @@ def _spec(
         licence=str(pretrained.get("license") or "that of the weights"),
         description=f"{name.removeprefix('timm:')} from timm",
     )
-
-
-def _device(device: str) -> str:
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(device).type
-    except RuntimeError as exc:
-        raise UsageError(f"{device!r} is not a device", remedy="Give auto, cpu, cuda or cuda:1.") from exc
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"there is no GPU for device {device!r}", remedy='Use device="auto" or "cpu".')
-    return device
 
 
 def _load(model: "torch.nn.Module", state: dict[str, "torch.Tensor"], *, name: str, path: str) -> None:

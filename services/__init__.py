@@ -7,11 +7,12 @@ __all__ = ["Lake", "SearchResult", "examine", "open", "run_demo"]
 if TYPE_CHECKING:
     from slidelake.services.demo import run_demo
     from slidelake.services.doctor import examine
-    from slidelake.services.lake import Lake, SearchResult, open
+    from slidelake.services.lake import Lake, open
+    from slidelake.services.search_result import SearchResult
 
 _HOME = {
     "Lake": "slidelake.services.lake",
-    "SearchResult": "slidelake.services.lake",
+    "SearchResult": "slidelake.services.search_result",
     "examine": "slidelake.services.doctor",
     "open": "slidelake.services.lake",
     "run_demo": "slidelake.services.demo",

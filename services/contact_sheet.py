@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
+from slidelake.services.pen import INK, PALE, PAPER, fitted
+
 if TYPE_CHECKING:
     from slidelake.index import Hit
     from slidelake.store import FeatureStore
-
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 TILE = 128
 GAP = 10
 CAPTION = 34
 MARGIN = 24
 LABEL = 150
-INK, PALE, PAPER = (32, 36, 44), (110, 116, 128), (255, 255, 255)
 AGREES, DIFFERS = (34, 139, 84), (201, 92, 46)
 
 
@@ -57,11 +56,11 @@ def draw_contact_sheet(rows: Sequence[Row], store: "FeatureStore", space: str, p
             heading = ImageFont.load_default(15)
             pen.text(
                 (MARGIN, top + TILE // 2 - 16),
-                _fitted(wanted or row.slide_id, heading, room),
+                fitted(wanted or row.slide_id, heading, room),
                 INK,
                 font=heading,
             )
-            pen.text((MARGIN, top + TILE // 2 + 4), _fitted(row.slide_id, small, room), PALE, font=small)
+            pen.text((MARGIN, top + TILE // 2 + 4), fitted(row.slide_id, small, room), PALE, font=small)
             pen.text((MARGIN, top + TILE // 2 + 18), f"{row.x}, {row.y}", PALE, font=small)
             left = MARGIN + LABEL
             _paste(sheet, pixels.patch(row.slide_id, row.x, row.y).image, left, top, INK)
@@ -71,27 +70,13 @@ def draw_contact_sheet(rows: Sequence[Row], store: "FeatureStore", space: str, p
                 found = row.classes.get((hit.slide_id, x, y), "")
                 frame = AGREES if found and found == wanted else DIFFERS if found and wanted else PALE
                 _paste(sheet, pixels.patch(hit.slide_id, x, y).image, at, top, frame)
-                name = _fitted(f"{hit.score:.3f}  {hit.slide_id}", small, TILE)
+                name = fitted(f"{hit.score:.3f}  {hit.slide_id}", small, TILE)
                 pen.text((at, top + TILE + 3), name, INK, font=small)
                 pen.text(
-                    (at, top + TILE + 17), _fitted(found or hit.patient_id, small, TILE), PALE, font=small
+                    (at, top + TILE + 17), fitted(found or hit.patient_id, small, TILE), PALE, font=small
                 )
     sheet.save(path)
     return path
-
-
-def _fitted(text: str, font: Font, width: int) -> str:
-    """The text, its middle left out where it is wider than `width` pixels: names differ at both ends."""
-    if font.getlength(text) <= width:
-        return text
-    kept = len(text) - 1
-    while kept > 2 and font.getlength(_middle_out(text, kept)) > width:
-        kept -= 1
-    return _middle_out(text, kept)
-
-
-def _middle_out(text: str, kept: int) -> str:
-    return text[: (kept + 1) // 2] + "..." + text[len(text) - kept // 2 :]
 
 
 def _paste(sheet: Image.Image, image: Image.Image, x: int, y: int, frame: tuple[int, int, int]) -> None:

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slidelake.errors import UsageError
+from slidelake.services.search_result import SearchResult
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from slidelake.encoders import EmbedReport
-    from slidelake.index import Hit, Hits, SlideIndex
+    from slidelake.encoders import EmbedReport, HealthReport
+    from slidelake.index import SlideIndex
     from slidelake.ingest import GridSpec, RunReport
     from slidelake.services.deletion import DeletionReport
+    from slidelake.services.heatmap import Heatmap
     from slidelake.store import Bag, Cohort, CopyReport, FeatureStore, GcReport, MetadataUpdate, Snapshot
     from slidelake.store.interop import TransferReport
     from slidelake.store.streaming import Splits
@@ -186,12 +188,58 @@ class Lake:
         )
 
     def embed(
-        self, *, aggregator: str = "mean", space: str | None = None, progress: Progress = None
+        self,
+        *,
+        aggregator: str | PathLike[str] = "mean",
+        space: str | None = None,
+        slides: Sequence[str] | None = None,
+        snapshot: str | None = None,
+        weights: str | PathLike[str] | None = None,
+        device: str = "auto",
+        progress: Progress = None,
     ) -> "EmbedReport":
-        """Commit a slide embedding for every slide of a space that has none by this aggregator yet."""
+        """Commit a slide embedding for every slide of a space that has none by this aggregator yet.
+
+        `aggregator` is mean, max, or the path of a checkpoint that `slidelake train` wrote: then scores are kept
+        beside, and the report holds the predictions; or the name of a pre-trained slide encoder (titan, …) with the
+        folder of its `weights`. `snapshot` takes slides and bags as it pinned them.
+        """
         from slidelake.encoders import embed
 
-        return embed(self.store, space=space, aggregator=aggregator, progress=progress)
+        return embed(
+            self.store,
+            space=space,
+            aggregator=aggregator,
+            slides=slides,
+            snapshot=snapshot,
+            weights=weights,
+            device=device,
+            progress=progress,
+        )
+
+    def heatmap(
+        self, slide_id: str, *, out: str | PathLike[str] = "heatmaps", **options: Any
+    ) -> "list[Heatmap]":
+        """Draw aggregator=…'s attention, a column=… of the grid or the values=… of a file over a slide, into `out`:
+        pictures, rasters, GeoJSON, the patches themselves. `options`: those of `slidelake.services.heatmap.heatmap`.
+        """
+        from slidelake.services.heatmap import heatmap
+
+        return heatmap(self.store, slide_id, out=Path(out), **options)
+
+    def attention_health(
+        self,
+        aggregator: str | PathLike[str],
+        space: str | None = None,
+        *,
+        progress: Progress = None,
+        **rules: Any,
+    ) -> "HealthReport":
+        """Whether an aggregator's stored attention does anything; `rules` are those of `HealthRules`."""
+        from slidelake.encoders import HealthRules
+        from slidelake.services.attention_source import check_attention
+
+        return check_attention(self.store, space, fspath(aggregator), HealthRules(**rules), progress=progress)
 
     def update_metadata(
         self, table: "str | PathLike[str] | pd.DataFrame", *, allow_unknown: bool = False
@@ -341,57 +389,3 @@ class Lake:
 
 def _several(names: str | Sequence[str]) -> list[str]:
     return [names] if isinstance(names, str) else list(names)
-
-
-class SearchResult(Sequence["Hit"]):
-    """The hits of one search, best first; in a notebook a gallery."""
-
-    def __init__(self, hits: "Hits", store: "FeatureStore") -> None:
-        self.hits = hits
-        self.store = store
-
-    def __len__(self) -> int:
-        return len(self.hits)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.hits[index]
-
-    def __repr__(self) -> str:
-        best = f", best {self.hits[0].score:.3f} in {self.hits[0].slide_id}" if len(self.hits) else ""
-        return f"SearchResult({len(self)} hits in {self.space}{best})"
-
-    @property
-    def space(self) -> str:
-        return self.hits.space
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the reader should know: a stale index, an assumed mpp."""
-        return tuple(self.hits.notes)
-
-    def to_pandas(self) -> "pd.DataFrame":
-        """One row a hit: rank, score, slide_id, patient_id, row, x, y, metadata columns."""
-        return self.hits.to_pandas()
-
-    def to_dicts(self) -> list[dict[str, Any]]:
-        return self.hits.to_dicts()
-
-    def save(self, stem: str | PathLike[str]) -> dict[str, Path]:
-        """Write STEM.png and STEM.html; returns their paths by kind."""
-        from slidelake.services.gallery import render_html, render_png
-
-        stem = Path(stem)
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        png, html = stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".html")
-        render_png(self.hits, self.store, png)
-        render_html(self.hits, self.store, html)
-        return {"png": png, "html": html}
-
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        from slidelake.services.gallery.page import html
-
-        # A frame of its own: the page's styles must not meet the notebook's.
-        page = escape(html(self.hits, self.store, limit=24), quote=True)
-        return f'<iframe srcdoc="{page}" style="width:100%;height:640px;border:0" title="hits"></iframe>'

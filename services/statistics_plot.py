@@ -4,18 +4,15 @@ import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+
+from slidelake.services.pen import INK, PALE, Pen
 
 __all__ = ["Picture", "draw"]
 
-#: Drawn larger by this, then reduced: Pillow has no smooth lines of its own.
-SCALE = 3
 WIDTH, HEIGHT = 1280, 560
-INK, PALE, LINE, PAPER = (32, 36, 44), (110, 116, 128), (224, 227, 232), (255, 255, 255)
 BAR, CURVE = (86, 128, 190), (201, 92, 46)
 #: Apart from one another also for eyes that tell red from green badly (Okabe, Ito 2008), darkest last.
 PALETTE = (
@@ -41,52 +38,15 @@ class Picture:
 
 def draw(picture: Picture, path: Path) -> Path:
     """Writes a PNG; returns its path."""
-    sheet = Image.new("RGB", (WIDTH * SCALE, HEIGHT * SCALE), PAPER)
-    pen = _Pen(sheet)
+    pen = Pen(WIDTH, HEIGHT)
     pen.text((32, 22), picture.title, 20)
     pen.text((32, 50), picture.subtitle, 13, PALE)
     _scree(pen, picture, (84, 116, 470, 490))
     _scatter(pen, picture, (584, 116, 1080, 490))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS).save(path)
-    return path
+    return pen.save(path)
 
 
-class _Pen:
-    """Draws in the coordinates of the finished picture."""
-
-    def __init__(self, sheet: Image.Image) -> None:
-        self._sheet = sheet
-        self._pen = ImageDraw.Draw(sheet)
-
-    def text(
-        self, at: tuple[float, float], text: str, size: int = 12, ink: Any = INK, anchor: str = "la"
-    ) -> None:
-        font = ImageFont.load_default(size * SCALE)
-        self._pen.text((at[0] * SCALE, at[1] * SCALE), text, ink, font=font, anchor=anchor)
-
-    def upwards(self, middle: tuple[float, float], text: str, size: int = 12, ink: Any = PALE) -> None:
-        """Text that reads from below."""
-        font = ImageFont.load_default(size * SCALE)
-        left, top, right, bottom = (round(each) for each in font.getbbox(text))
-        label = Image.new("RGB", (right - left, bottom - top), PAPER)
-        ImageDraw.Draw(label).text((-left, -top), text, ink, font=font)
-        turned = label.rotate(90, expand=True)
-        x, y = (round(each * SCALE) for each in middle)
-        self._sheet.paste(turned, (x - turned.width // 2, y - turned.height // 2))
-
-    def line(self, points: Sequence[tuple[float, float]], ink: Any = LINE, width: float = 1.0) -> None:
-        self._pen.line([(x * SCALE, y * SCALE) for x, y in points], ink, round(width * SCALE), joint="curve")
-
-    def box(self, box: tuple[float, float, float, float], ink: Any) -> None:
-        self._pen.rectangle([each * SCALE for each in box], fill=ink)
-
-    def dot(self, at: tuple[float, float], radius: float, ink: Any) -> None:
-        x, y, r = at[0] * SCALE, at[1] * SCALE, radius * SCALE
-        self._pen.ellipse([x - r, y - r, x + r, y + r], fill=ink)
-
-
-def _scree(pen: _Pen, picture: Picture, box: tuple[int, int, int, int]) -> None:
+def _scree(pen: Pen, picture: Picture, box: tuple[int, int, int, int]) -> None:
     left, top, right, bottom = box
     shares = picture.shares
     whole = np.cumsum(shares)
@@ -118,7 +78,7 @@ def _scree(pen: _Pen, picture: Picture, box: tuple[int, int, int, int]) -> None:
     pen.text((left + 116, bottom + 54), "together (right)", 11, PALE, "lm")
 
 
-def _scatter(pen: _Pen, picture: Picture, box: tuple[int, int, int, int]) -> None:
+def _scatter(pen: Pen, picture: Picture, box: tuple[int, int, int, int]) -> None:
     left, top, right, bottom = box
     points = picture.points
     pen.text((left, top - 26), f"{len(points):,} patches drawn evenly, coloured by {picture.what}", 14)
@@ -151,7 +111,7 @@ def _scatter(pen: _Pen, picture: Picture, box: tuple[int, int, int, int]) -> Non
     _legend(pen, picture, (right + 20, top))
 
 
-def _legend(pen: _Pen, picture: Picture, at: tuple[float, float]) -> None:
+def _legend(pen: Pen, picture: Picture, at: tuple[float, float]) -> None:
     counts = np.bincount(picture.groups, minlength=len(picture.names))
     shown = np.argsort(-counts, kind="stable")[:_LEGEND]
     for place, group in enumerate(sorted(shown.tolist()) if len(counts) <= _LEGEND else shown.tolist()):

@@ -1,6 +1,6 @@
 """What a slide encoder (aggregator) is: a bag of patch features in, a slide embedding out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -34,25 +34,44 @@ class SlideEncoderSpec:
 
 
 class Block(NamedTuple):
-    """Rows of a bag, in order: `features` (n, D) float16 or float32; `valid` (n,) bool, False = left out."""
+    """Rows of a bag, in order: `features` (n, D) float16 or float32; `valid` (n,) bool, False = left out; where the
+    encoder asks for them `coords` (n, 2) int32, level-0 px, and `footprint`, a patch's width and height in these."""
 
     features: NDArray[Any]
     valid: NDArray[np.bool_]
+    coords: NDArray[np.int32] | None = None
+    footprint: tuple[float, float] | None = None
 
 
 class SlideEmbedding(NamedTuple):
-    """`embedding` (K, E) float32; with attention `scores` (K, N), −inf for left-out rows, and `lse` (K,)."""
+    """`embedding` (K, E) float32; with attention `scores` (K, N), −inf for left-out rows, and `lse` (K,).
+
+    `logits` (C,) are what a trained slide encoder's head says; `note` is what people should know of how it was made.
+    """
 
     embedding: NDArray[np.float32]
     scores: NDArray[np.float32] | None = None
     lse: NDArray[np.float32] | None = None
+    logits: NDArray[np.float32] | None = None
+    note: str = ""
 
 
 class SlideEncoder(Protocol):
-    """Pools one bag at a time; deterministic, and rows that are not valid do not count."""
+    """Pools one bag at a time; deterministic, and rows that are not valid do not count.
+
+    Subclass it: what is not said here of an aggregator is then as it is for one that needs no training.
+    """
 
     spec: SlideEncoderSpec
+    #: Whether a bag has to come as one block: what is trained may look at all rows at once.
+    whole: bool = False
+    #: Whether it needs `Block.coords` and `Block.footprint`.
+    needs_coords: bool = False
 
     def encode(self, blocks: Iterable[Block]) -> SlideEmbedding:
         """The embedding of a bag that comes in blocks of rows and has at least one valid row."""
         ...
+
+    def about(self) -> Mapping[str, Any]:
+        """What is kept of it beside each embedding; `task` tells what its logits mean."""
+        return {}

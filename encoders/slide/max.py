@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from slidelake.encoders.slide.base import Block, SlideEmbedding, SlideEncoderSpec
+from slidelake.encoders.slide.base import Block, SlideEmbedding, SlideEncoder, SlideEncoderSpec
 
 
-class MaxAggregator:
+class MaxAggregator(SlideEncoder):
     """embedding (1, D) = the element-wise maximum of the valid rows."""
 
     def __init__(self, encoder_id: str) -> None:
@@ -17,7 +17,7 @@ class MaxAggregator:
 
     def encode(self, blocks: Iterable[Block]) -> SlideEmbedding:
         """The maximum over the valid rows of all blocks; ValueError where there is none."""
-        parts = [features[valid].max(axis=0) for features, valid in blocks if valid.any()]
+        parts = [block.features[block.valid].max(axis=0) for block in blocks if block.valid.any()]
         if not parts:
             raise ValueError("a bag without a valid row has no maximum")
         return SlideEmbedding(np.max(parts, axis=0).astype(np.float32)[None])

@@ -3,11 +3,18 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
-__all__ = ["Bags", "SlideModel", "SlideOutput"]
+from slidelake.errors import UsageError
+
+__all__ = ["TASKS", "Bags", "SlideModel", "SlideOutput"]
+
+#: The kinds of targets there are.
+TASKS = frozenset({"classification", "regression", "survival"})
+_FEATURES = (torch.float16, torch.bfloat16, torch.float32)
 
 
 @dataclass(frozen=True)
@@ -50,13 +57,16 @@ class SlideModel(nn.Module, ABC):
     """A trainable slide encoder: one file, one registry line.
 
     A subclass's `__init__` takes `dim` (D) and `outputs` (C), then options by keyword, each with a default;
-    `create_slide_model` keeps them in `options`, so that a checkpoint can make the model again.
+    `create_slide_model` keeps them in `options`, so that a checkpoint can make the model again. Options are what
+    JSON holds: numbers, text, true and false, lists and dicts of these.
     """
 
-    #: Which kinds of targets it can be trained on.
-    tasks: ClassVar[frozenset[str]] = frozenset({"classification", "regression", "survival"})
+    #: Which kinds of targets it can be trained on; an instance may narrow it, as its options say.
+    tasks: frozenset[str] = TASKS
+    #: What else to do where `tasks` lacks a kind: the end of `check_task`'s message.
+    task_remedy: str = "Train another slide encoder on it."
     #: Whether it needs `Bags.coords`.
-    needs_coords: ClassVar[bool] = False
+    needs_coords: bool = False
 
     #: Set by `create_slide_model`.
     name: str = ""
@@ -75,5 +85,64 @@ class SlideModel(nn.Module, ABC):
     def after_step(self) -> None:
         """Called after each step of the optimiser: a moving-average teacher follows here."""
 
+    def check_task(self, kind: str) -> None:
+        """Refuse a kind of target that it cannot be trained on: UsageError."""
+        if kind not in self.tasks:
+            raise UsageError(
+                f"{self._called} as it is set cannot be trained on {kind} (only on {', '.join(sorted(self.tasks))})",
+                remedy=self.task_remedy,
+            )
+
+    def check_classes(self, targets: Tensor, bags: Bags) -> None:
+        """Refuse targets that are no classes, for a loss of the model's own that needs them: UsageError."""
+        if targets.dtype != torch.int64 or targets.shape != (len(bags),):
+            raise UsageError(
+                f"{self._called} learns from the bags' classes, and the targets are {targets.dtype} "
+                f"of shape {tuple(targets.shape)}",
+                remedy=self.task_remedy,
+            )
+
+    def check_bags(self, bags: Bags) -> None:
+        """Refuse bags that do not fit: UsageError."""
+        features, mask = bags.features, bags.mask
+        if features.ndim != 2 or features.dtype not in _FEATURES:
+            raise UsageError(
+                f"the features are {features.dtype} of shape {tuple(features.shape)}",
+                remedy="Pass (T, D) float16, bfloat16 or float32: bags end to end, as packed batches hold them.",
+            )
+        if self.dim and features.shape[1] != self.dim:
+            raise UsageError(
+                f"{self._called} takes {self.dim} features a patch, the bags have {features.shape[1]}",
+                remedy=f"Make it with dim={features.shape[1]}, or give bags of the space it was trained on.",
+            )
+        if mask is not None and (mask.dtype != torch.bool or mask.shape != features.shape[:1]):
+            raise UsageError(
+                f"the mask is {mask.dtype} of shape {tuple(mask.shape)}",
+                remedy=f"Pass one boolean a row, True where it counts: ({features.shape[0]},).",
+            )
+        if not len(bags):
+            raise UsageError("there is no bag", remedy="Pass at least one; a bag may be empty.")
+        if self.needs_coords and bags.coords is None:
+            raise UsageError(
+                f"{self._called} asks where a patch lies, and the bags have no coords",
+                remedy="Stream them with_coords=True.",
+            )
+        if bags.cu_seqlens.device.type == "cpu":  # elsewhere reading the borders waits for the device
+            _check_borders(bags.cu_seqlens, features.shape[0])
+
+    @property
+    def _called(self) -> str:
+        return self.name or type(self).__name__
+
     def __call__(self, bags: Bags, targets: Tensor | None = None) -> SlideOutput:
+        self.check_bags(bags)
         return super().__call__(bags, targets)  # type: ignore[no-any-return]
+
+
+def _check_borders(cu_seqlens: Tensor, rows: int) -> None:
+    borders = cu_seqlens.tolist()
+    if borders[0] != 0 or borders[-1] != rows or sorted(borders) != borders:
+        raise UsageError(
+            f"cu_seqlens are no borders of {rows} rows (from {borders[0]} to {borders[-1]})",
+            remedy="Pass (B + 1,) borders that rise from 0 to the number of rows, as packed batches hold them.",
+        )

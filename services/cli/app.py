@@ -6,6 +6,7 @@ import typer
 
 from slidelake._version import __version__
 from slidelake.services.cli import (
+    attention,
     copy,
     delete,
     demo,
@@ -14,17 +15,20 @@ from slidelake.services.cli import (
     encoders,
     export,
     gc,
+    heatmap,
     import_,
     index,
     ingest,
     metadata,
     migrate,
+    mil_test,
     search,
     snapshot,
     split,
     stats,
     status,
     synth,
+    train,
     verify,
 )
 from slidelake.services.cli.session import Commands, JsonOption, Session, StoreOption, VerboseOption
@@ -74,10 +78,14 @@ COMMANDS = (
     delete,
     gc,
     embed,
+    heatmap,
+    attention,
     index,
     search,
     split,
+    train,
     encoders,
+    mil_test,
     doctor,
     demo,
 )

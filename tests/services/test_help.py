@@ -27,7 +27,7 @@ def test_all_commands_are_there() -> None:
     assert {words[0] for words in _commands()} >= {
         "synth", "ingest", "status", "verify", "embed", "index", "search", "encoders", "doctor", "demo",
         "import", "export",
-        "copy", "metadata", "migrate", "snapshot", "stats",
+        "copy", "metadata", "migrate", "snapshot", "stats", "attention", "heatmap",
     }  # fmt: skip
 
 

@@ -1,0 +1,75 @@
+"""Lines, boxes and words for pictures: smooth, in plain coordinates, with Pillow alone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+
+__all__ = ["INK", "LINE", "PALE", "PAPER", "Pen", "fitted"]
+
+Colour = tuple[int, int, int]
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+INK, PALE, LINE, PAPER = (32, 36, 44), (110, 116, 128), (224, 227, 232), (255, 255, 255)
+#: Drawn larger by this, then reduced: Pillow has no smooth lines of its own.
+SCALE = 3
+
+
+class Pen:
+    """Draws a picture of width × height px in the picture's own coordinates."""
+
+    def __init__(self, width: int, height: int, paper: Colour = PAPER) -> None:
+        self.size = (width, height)
+        self._sheet = Image.new("RGB", (width * SCALE, height * SCALE), paper)
+        self._pen = ImageDraw.Draw(self._sheet)
+
+    def image(self) -> Image.Image:
+        """The picture as it is now, at its own size."""
+        return self._sheet.resize(self.size, Image.Resampling.LANCZOS)
+
+    def save(self, path: Path) -> Path:
+        """Write a PNG; returns its path."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.image().save(path)
+        return path
+
+    def text(
+        self, at: tuple[float, float], text: str, size: int = 12, ink: Any = INK, anchor: str = "la"
+    ) -> None:
+        font = ImageFont.load_default(size * SCALE)
+        self._pen.text((at[0] * SCALE, at[1] * SCALE), text, ink, font=font, anchor=anchor)
+
+    def upwards(self, middle: tuple[float, float], text: str, size: int = 12, ink: Any = PALE) -> None:
+        """Text that reads from below."""
+        font = ImageFont.load_default(size * SCALE)
+        left, top, right, bottom = (round(each) for each in font.getbbox(text))
+        label = Image.new("RGB", (right - left, bottom - top), PAPER)
+        ImageDraw.Draw(label).text((-left, -top), text, ink, font=font)
+        turned = label.rotate(90, expand=True)
+        x, y = (round(each * SCALE) for each in middle)
+        self._sheet.paste(turned, (x - turned.width // 2, y - turned.height // 2))
+
+    def line(self, points: Sequence[tuple[float, float]], ink: Any = LINE, width: float = 1.0) -> None:
+        self._pen.line([(x * SCALE, y * SCALE) for x, y in points], ink, round(width * SCALE), joint="curve")
+
+    def box(self, box: tuple[float, float, float, float], ink: Any) -> None:
+        self._pen.rectangle([each * SCALE for each in box], fill=ink)
+
+    def dot(self, at: tuple[float, float], radius: float, ink: Any) -> None:
+        x, y, r = at[0] * SCALE, at[1] * SCALE, radius * SCALE
+        self._pen.ellipse([x - r, y - r, x + r, y + r], fill=ink)
+
+
+def fitted(text: str, font: Font, width: float) -> str:
+    """The text, its middle left out where it is wider than `width` pixels: names differ at both ends."""
+    if font.getlength(text) <= width:
+        return text
+    kept = len(text) - 1
+    while kept > 2 and font.getlength(_middle_out(text, kept)) > width:
+        kept -= 1
+    return _middle_out(text, kept)
+
+
+def _middle_out(text: str, kept: int) -> str:
+    return text[: (kept + 1) // 2] + "..." + text[len(text) - kept // 2 :]
