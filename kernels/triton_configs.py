@@ -7,6 +7,7 @@ device.
 """
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -122,11 +123,14 @@ _TABLE["sm_89", 4] = _TABLE["sm_80", 4] | {
 }
 
 
+@cache
 def architecture(device: torch.device) -> str:
-    """The table's key for a GPU: newer ones than the table knows take the nearest before them."""
+    """The table's key for a GPU: newer ones than the table knows take the nearest before them; "" for too old."""
     if torch.version.hip is not None:
         return "gfx942"
     capability = torch.cuda.get_device_capability(device)
+    if capability < (8, 0):
+        return ""
     if capability >= (12, 0):
         return "sm_89"  # consumer Blackwell: 99 KiB and mma.sync, as Ada
     return "sm_90" if capability >= (9, 0) else "sm_89" if capability in ((8, 6), (8, 9)) else "sm_80"
