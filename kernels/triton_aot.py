@@ -169,6 +169,8 @@ def compile_build(build: Build) -> Report:
 def _type(parameter: Any, dtype: torch.dtype) -> str:
     name = parameter.name
     if not name.endswith("_ptr"):
+        # Else a call would compile something else than this, by the number's value.
+        assert parameter.do_not_specialize, name
         return str(parameter.annotation_type)
     return f"*{_TYPES[dtype]}" if name in _FEATURES else _OTHERS.get(name, "*fp32")
 

@@ -65,7 +65,7 @@ def _backward(
     chunk = rows_per_chunk(rows, (width + (0 if mask is None else dim)) * h.element_size())
     grad_hidden = h.new_empty((chunk, width))
     partial = h.new_zeros((chunk // config.block_m + bags, branches + 2, hidden), dtype=torch.float32)
-    grad_weights = h.new_zeros((width, dim), dtype=torch.float32)
+    grad_weights = None
     grad_h = h.new_empty((rows, dim)) if need_h else None
     scores, lse, saved = outputs
     # Any pointer stands for what is not there: the kernels are compiled without it.
@@ -90,9 +90,12 @@ def _backward(
                     **features.constants(), **features.options(),
                 )  # fmt: skip
         if need_parameters:
-            grad_weights += _weight_gradients(grad_hidden[: stop - start], h[start:stop], mask, start)
+            found = _weight_gradients(grad_hidden[: stop - start], h[start:stop], mask, start)
+            grad_weights = found if grad_weights is None else grad_weights.add_(found)
     if not need_parameters:
         return Gradients(grad_h, None, None, None, None, None)
+    if grad_weights is None:  # not a row
+        grad_weights = h.new_zeros((width, dim), dtype=torch.float32)
     dtype = launch.arguments.V.dtype
     sums, weights = partial.sum(0).to(dtype), grad_weights.to(dtype)  # (K + 2, L), (width, D)
     # An operator's outputs may not share memory with each other: one part stays a view, the others are copied.

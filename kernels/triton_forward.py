@@ -13,6 +13,7 @@ from slidelake.kernels.triton_configs import Config, combine_config, forward_con
 from slidelake.kernels.triton_launch import Launch, rows_per_program
 from slidelake.kernels.triton_tiles import (
     FEW,
+    PER_CALL,
     dot,
     dropout_scale,
     hidden_sums,
@@ -22,7 +23,7 @@ from slidelake.kernels.triton_tiles import (
 )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=PER_CALL)
 def pool_tiles(
     h_ptr, V_ptr, U_ptr, bV_ptr, bU_ptr, w_ptr, borders_ptr, mask_ptr,
     scores_ptr, saved_ptr, top_ptr, total_ptr, sum_ptr,
@@ -44,7 +45,7 @@ def pool_tiles(
     branches = tl.arange(0, BLOCK_K)
     top = tl.full((BLOCK_K,), float("-inf"), tl.float32)
     total = tl.zeros((BLOCK_K,), tl.float32)
-    size = (stop - first).to(tl.int32)
+    size = tl.maximum(stop - first, 0).to(tl.int32)  # a program too many lies far behind the end
     # Hoisting out of the outer loops would only fill registers that the products need.
     for offset in tl.range(0, size, BLOCK_M, disable_licm=True):
         tile = first + offset
@@ -121,7 +122,7 @@ def pool_tiles(
     tl.store(total_ptr + program * K + branches, total, mask=branches < K)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=PER_CALL)
 def combine_tiles(
     top_ptr, total_ptr, sum_ptr, borders_ptr, pooled_ptr, lse_ptr,
     program_rows: tl.int64,

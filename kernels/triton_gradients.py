@@ -8,6 +8,7 @@ import triton.language as tl
 
 from slidelake.kernels.triton_tiles import (
     FEW,
+    PER_CALL,
     attention,
     column,
     dot,
@@ -19,7 +20,7 @@ from slidelake.kernels.triton_tiles import (
 )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=PER_CALL)
 def branch_gradients(
     h_ptr, V_ptr, U_ptr, bV_ptr, bU_ptr, w_ptr, borders_ptr, mask_ptr,
     scores_ptr, lse_ptr, saved_ptr, grad_pooled_ptr, shift_ptr, grad_scores_ptr, grad_hidden_ptr, partial_ptr,
@@ -136,7 +137,7 @@ def add_to(row_ptr, units, found, L: tl.constexpr):
     tl.store(row_ptr + units, tl.load(row_ptr + units, mask=units < L, other=0.0) + found, mask=units < L)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=PER_CALL)
 def feature_gradients(
     V_ptr, U_ptr, borders_ptr, mask_ptr, scores_ptr, lse_ptr, grad_pooled_ptr, grad_hidden_ptr, grad_h_ptr,
     T: tl.int64, bags: tl.int64, steps: tl.int32, chunk_start: tl.int64, chunk_stop: tl.int64,

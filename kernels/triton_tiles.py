@@ -12,6 +12,12 @@ from slidelake.kernels import triton_configs
 
 #: `triton_configs.FEW`, as device code may use it.
 FEW = tl.constexpr(triton_configs.FEW)
+#: Numbers that differ from call to call. Triton would compile a kernel anew for each that is 1 or a multiple of 16:
+#: bags differ in their rows from step to step, and no step shall wait for a compiler.
+PER_CALL = (
+    *("T", "bags", "steps", "program_rows", "chunk_start", "chunk_stop"),
+    *("seed", "limit", "scale"),
+)
 
 
 @triton.jit
