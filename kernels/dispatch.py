@@ -57,7 +57,7 @@ def choose(arguments: PoolArguments, backend: str, save: str, *, source: str = "
     if traced(arguments.h):
         # Sizes may be unknown and free memory is not asked for: nothing that grows with T is kept unasked.
         for mode in ranking(arguments, training=True, traced=True):
-            if mode.backend != EAGER and unsupported(mode.backend, arguments) is None:
+            if mode.backend != EAGER and _offered(mode.backend, arguments):
                 return Mode(mode.backend, "store" if save == "store" else "recompute")
         return Mode("chunked", "store" if save == "store" else "recompute")
     training = wants_gradient(arguments)
@@ -96,7 +96,7 @@ def _named(arguments: PoolArguments, backend: str, save: str, source: str) -> Mo
 
 
 def _allowed(arguments: PoolArguments, mode: Mode, save: str, *, training: bool) -> bool:
-    if unsupported(mode.backend, arguments) is not None:
+    if not _offered(mode.backend, arguments):
         return False
     if mode.backend == EAGER:
         return save != "recompute" and fits(eager_bytes(arguments), arguments.h.device)
@@ -105,6 +105,13 @@ def _allowed(arguments: PoolArguments, mode: Mode, save: str, *, training: bool)
     if save == "auto":
         return mode.save == "recompute" or _store_fits(arguments)
     return mode.save == save
+
+
+def _offered(backend: str, arguments: PoolArguments) -> bool:
+    """Whether "auto" may take a back end: Triton's interpreter computes on a CPU too, but only a test waits for it."""
+    if backend == "triton" and not arguments.h.is_cuda:
+        return False
+    return unsupported(backend, arguments) is None
 
 
 def _store_fits(arguments: PoolArguments) -> bool:
