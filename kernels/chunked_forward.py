@@ -52,7 +52,7 @@ def forward(arguments: PoolArguments, *, store: bool) -> Pooled:
     scores = torch.empty((branches, rows.count), dtype=dtype, device=device)
     saved = torch.empty(saved_shape(arguments) if store else 0, dtype=saved_dtype(arguments), device=device)
     kept = split_saved(saved, arguments, rows, filled=False) if store else None
-    softmax = _OnlineSoftmax(plan, branches, rows.dim, dtype, space)
+    softmax = _OnlineSoftmax(plan, branches, rows.dim, dtype, device)
     for chunk in plan:
         features = rows.take(chunk.start, chunk.stop, space)
         parts = units.compute(features, None if kept is None else kept[:, chunk.start : chunk.stop])
@@ -73,9 +73,10 @@ def forward(arguments: PoolArguments, *, store: bool) -> Pooled:
 class _OnlineSoftmax:
     """pooled (count, K, D) and lse (count, K) of the plan's bags, chunk by chunk."""
 
-    def __init__(self, plan: BagPlan, branches: int, dim: int, dtype: torch.dtype, space: Workspace) -> None:
-        self._plan, self._space = plan, space
-        device = space.device
+    def __init__(
+        self, plan: BagPlan, branches: int, dim: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self._plan = plan
         self.pooled = torch.empty((plan.count, branches, dim), dtype=dtype, device=device)
         self.lse = torch.empty((plan.count, branches), dtype=dtype, device=device)
         # A bag of a million rows is a sum of a thousand chunks: it is carried in 64 bits where there are any.

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from slidelake.kernels.borders import host_borders
 
-#: Bytes of scratch that the arrays of one chunk take together. On a CPU between 2 and 64 MiB make no difference to
-#: one core (D 512, L 256: all within 5 %, the noise), but each operation on a chunk ends by waiting for all cores, so
-#: that fewer and longer ones are better where the cores have other work too. On a GPU (not measured yet) a chunk has
-#: to be large enough for every multiprocessor and small enough for the L2.
-_SCRATCH = {"cpu": 64 << 20, "cuda": 96 << 20}
+#: Bytes of scratch that the arrays of one chunk may take together. On a CPU, one core is as quick with 2 MiB as with
+#: 128 (D 512, L 256: within 5 %, the noise), but each operation on a chunk ends by waiting for all cores: on two cores
+#: that other processes used too, 32 MiB took twice as long as 128. On a GPU (not measured yet) a chunk has to be large
+#: enough for every multiprocessor and small enough for the L2.
+_SCRATCH = {"cpu": 128 << 20, "cuda": 96 << 20}
 _OTHER_DEVICE = 32 << 20
 _FEWEST, _MOST = 16, 1 << 16
 

@@ -45,7 +45,8 @@ def gated_attention_pool(
     row, unit) alone. No seed: one is drawn from torch's generator. Pass 0 in evaluation.
 
     Differentiable in all three outputs. `pooled` does not depend on bw, whose gradient through it is 0. The
-    same call gives the same bits on one machine. A NaN in a row spoils the outputs of its own bag, and the
+    same call gives the same bits on one machine, as long as it names backend and save ("auto" looks at the free
+    memory). A NaN in a row spoils the outputs of its own bag, and the
     gradients of the parameters; those of the other bags stay.
 
     backend: "auto" (SLIDELAKE_KERNELS, else the measured winner for the shape) or a name of `backend_names()`.

@@ -71,11 +71,10 @@ def results_of(call, case, options):
 @pytest.mark.parametrize("backend", ["auto", "eager", "chunked"])
 def test_compiles_to_one_graph(backend):
     compiled = torch.compile(gated_attention_pool, backend="aot_eager", fullgraph=True)
-    for case, options in (
-        (small(), {}),
-        (small(), {**OPTIONS, "save": "auto" if backend == "eager" else "recompute"}),
-        (small(gated=False), {"save": "store"}),
-    ):
+    cases = [(small(), {**OPTIONS, "save": "auto" if backend == "eager" else "recompute"})]
+    if backend != "eager":
+        cases += [(small(), {}), (small(gated=False), {"save": "store"})]
+    for case, options in cases:
         options = {**options, "backend": backend}
         found, wanted = results_of(compiled, case, options), results_of(gated_attention_pool, case, options)
         assert max(relative_error(a, b) for a, b in zip(found, wanted, strict=True)) < 1e-6
