@@ -20,7 +20,7 @@ from slidelake.store import FeatureStore
 __all__ = ["NEEDLE", "SPACE_GRID", "Atlas", "DrawnSlide", "commit_slides", "draw_slides", "encoded_atlas"]
 
 #: The tissue that makes a slide positive. Its patches are the hardest of the nine to tell from the others.
-NEEDLE = "tumour"
+NEEDLE = "necrosis"
 SPACE_GRID = "256px-0.5mpp"
 ENCODER = "stain-texture"
 #: Dirichlet: how unlike patients' mixtures of tissues are, and slides of one patient (the larger, the more alike).
