@@ -58,9 +58,7 @@ def encoded_atlas(cache: Path, *, patients: int, seed: int, size: tuple[int, int
     encoder_id = encoder.spec.encoder_id
     kept = cache / f"atlas-{seed}-{patients}-{size[0]}x{size[1]}-{encoder_id}.npz"
     if not kept.exists():
-        atlas = atlas_patches(
-            kept.with_suffix(""), slides=patients, seed=seed, size=size, patients=patients
-        )
+        atlas = atlas_patches(kept.with_suffix(""), slides=patients, seed=seed, size=size, patients=patients)
         rows = [
             encoder.encode(np.stack(atlas.images[first : first + _BATCH]))
             for first in range(0, len(atlas.images), _BATCH)
@@ -101,9 +99,7 @@ def draw_slides(
             shares = generator.dirichlet(SLIDE_SPREAD * mixture + 1e-3)
             count = planted if positive[number] else 0
             counts = generator.multinomial(rows - count, shares)
-            background = [
-                generator.choice(pool, n) for pool, n in zip(tissues.values(), counts, strict=True)
-            ]
+            background = [generator.choice(pool, n) for pool, n in zip(tissues.values(), counts, strict=True)]
             patches = np.concatenate([*background, generator.choice(needles, count)])
             order = generator.permutation(rows)
             drawn.append(

@@ -30,7 +30,13 @@ def main() -> int:
     head, rest = text.split(BEGIN)
     _, tail = rest.split(END)
     body = "\n\n".join(
-        [*_store(), *_retrieval(_result("encoder_retrieval")), *_ingest(_result("ingest_small")), *_kernels()]
+        [
+            *_store(),
+            *_retrieval(_result("encoder_retrieval")),
+            *_ingest(_result("ingest_small")),
+            *_kernels(),
+            *_slides(),
+        ]
     )
     wanted = f"{head}{BEGIN}\n{body}\n{END}{tail}"
     if "--check" in sys.argv:
@@ -39,8 +45,12 @@ def main() -> int:
     return 0
 
 
+def _results(name: str) -> Path:
+    return ROOT / "benchmarks" / "results" / f"{name}.json"
+
+
 def _result(name: str) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
+    result: dict[str, Any] = json.loads(_results(name).read_text())
     return result
 
 
@@ -161,7 +171,7 @@ KERNEL_ON_GPU = (
 def _kernels() -> list[str]:
     """One table for the CPU and one for each GPU that there are results of."""
     tables = []
-    for path in sorted((ROOT / "benchmarks" / "results").glob("gated_attention*.json")):
+    for path in sorted(_results("").parent.glob("gated_attention*.json")):
         if ".quick" in path.suffixes:
             continue
         result: dict[str, Any] = json.loads(path.read_text())
@@ -175,6 +185,54 @@ def _kernels() -> list[str]:
         ]
         tables += ["\n".join(rows), _source(result)]
     return tables
+
+
+#: (script, key, what is told, how): of slide encoders.
+SLIDES = (
+    ("mil_needle", "auroc_mean", "10 planted patches of 2,000, held-out patients: mean", "AUROC {:.3f}"),
+    ("mil_needle", "auroc_abmil", "the same: ABMIL", "AUROC {:.3f}"),
+    ("mil_needle", "auroc_clam", "the same: CLAM-SB", "AUROC {:.3f}"),
+    ("mil_needle", "auroc_acmil", "the same: ACMIL", "AUROC {:.3f}"),
+    (
+        "mil_needle",
+        "attention_ap",
+        "ABMIL's attention finds the planted patches (chance 0.005)",
+        "average precision {:.3f}",
+    ),
+    ("mil_training", "vs_in_memory", "ABMIL trained from the lake, in slides/s", "{:.2f} × from memory"),
+    ("mil_training", "wait_share", "of which it waits for bags", "{:.1%}"),
+    (
+        "mil_training",
+        "vs_clam_h5_loop",
+        "beside CLAM's way: batch 1 over HDF5 of TRIDENT's layout",
+        "{:.1f} ×",
+    ),
+    ("mil_training", "vs_torchmil", "beside torchmil's ABMIL, which keeps all bags in memory", "{:.2f} ×"),
+    (
+        "mil_training",
+        "linear_vs_h5_loop",
+        "a linear layer on mean-pooled bags, beside the HDF5 loop",
+        "{:.1f} ×",
+    ),
+)
+
+
+def _slides() -> list[str]:
+    """The table of slide encoders, from the results that there are."""
+    there = [name for name in ("mil_needle", "mil_training") if _results(name).exists()]
+    if not there:
+        return []
+    rows = ["| slide encoders | figure | least to most |", "| --- | --- | --- |"]
+    for script, key, what, shape in SLIDES:
+        if script not in there:
+            continue
+        result = _result(script)
+        low, high = result["ranges"].get(key, (result["figures"][key],) * 2)
+        number = "{" + shape.partition("{")[2].partition("}")[0] + "}"
+        figure = shape.format(result["figures"][key])
+        rows.append(f"| {what} | {figure} | {number.format(low)} to {number.format(high)} |")
+    told = " and ".join(f"`python -m benchmarks.{name}`" for name in there)
+    return ["\n".join(rows), f"{told}, {_where(_result(there[0]))}."]
 
 
 def _source(result: dict[str, Any]) -> str:

@@ -15,6 +15,8 @@ NAMES = (
     "stream",
     "s3",
     "gated_attention",
+    "mil_training",
+    "mil_needle",
 )
 RESULTS = Path(__file__).resolve().parent / "results"
 

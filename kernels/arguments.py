@@ -118,6 +118,9 @@ def _check_tensors(named: dict[str, object]) -> None:
                 f"{name} is a {type(value).__name__}",
                 remedy="Pass a torch tensor (torch.from_numpy for arrays).",
             )
+        if value.layout != torch.strided or value.device.type == "meta":
+            kind = "on the meta device" if value.device.type == "meta" else f"a {value.layout} tensor"
+            raise KernelError(f"{name} is {kind}", remedy="Pass a dense tensor that holds its values.")
         device = device or value.device
         if value.device != device:
             raise KernelError(

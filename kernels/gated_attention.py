@@ -49,7 +49,7 @@ def gated_attention_pool(
     gradients of the parameters; those of the other bags stay.
 
     backend: "auto" (SLIDELAKE_KERNELS, else the measured winner for the shape) or a name of `backend_names()`.
-    Only "eager" can be differentiated twice. save: "store" keeps the activations for the backward pass, 2 T L of
+    None can be differentiated twice. save: "store" keeps the activations for the backward pass, 2 T L of
     h's dtype; "recompute" keeps nothing of that size and computes them again; "auto" stores what fits under the
     smaller of 512 MiB and 5 % of the free memory. Under torch.compile "auto" asks for no memory and means
     "recompute", and dropout needs a seed.

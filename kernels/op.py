@@ -5,7 +5,7 @@ it goes through `torch.library` operators, whose outputs' shapes follow from the
 goes through an `autograd.Function` around the same two functions, which spares the operators' dispatch: 0.2 ms of a
 forward and backward on a CPU core, more than a GPU takes for the pooling of a small bag.
 
-Differentiable once: the gradient is not itself differentiable. That of the eager back end is, any number of times.
+Differentiable once: the gradient is not itself differentiable.
 """
 
 from typing import Any, NamedTuple

@@ -108,13 +108,14 @@ def relative_error(found: Tensor, wanted: Tensor) -> float:
 
 
 class GatedAttentionConformance:
-    """Set `backend` (and `device`); widen `tolerance` only with an argument from the dtype of the arithmetic.
+    """Set `backend` (and `device`, `save`); widen `tolerance` only with an argument from the dtype of the arithmetic.
 
     The inputs are rounded to the dtype first and the reference takes them as they are: what is left is the
     error of the arithmetic alone, a few units of float32 where everything is accumulated in it.
     """
 
     backend: ClassVar[str]
+    save: ClassVar[str] = "auto"
     device: ClassVar[str] = "cpu"
     tolerance: ClassVar[dict[torch.dtype, float]] = {
         torch.float64: 1e-13,
@@ -124,7 +125,7 @@ class GatedAttentionConformance:
     }
 
     def run(self, case: Case, **options: object) -> tuple[Tensor, Tensor, Tensor]:
-        return gated_attention_pool(*case, backend=self.backend, **options)  # type: ignore[arg-type]
+        return gated_attention_pool(*case, backend=self.backend, save=self.save, **options)  # type: ignore[arg-type]
 
     def assert_near(
         self, found: tuple[Tensor, ...], wanted: tuple[Tensor, ...], dtype: torch.dtype, factor: float = 1.0
@@ -191,6 +192,42 @@ class GatedAttentionConformance:
         self.assert_near(found[1:], loop_reference(case)[1:], torch.float32)
         assert relative_error(found[0], loop_reference(case)[0]) < 1e-2
         assert found[0].isfinite().all()
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=lambda d: str(d)[6:])
+    def test_scores_beyond_half_precision_are_finite(self, dtype: torch.dtype) -> None:
+        """Weights near float16's largest number: their sum over the hidden units is beyond it."""
+        case = make_case(dtype=dtype, device=self.device)
+        case = case._replace(w=torch.full_like(case.w, 6e4), bV=torch.full_like(case.bV, 3))
+        found = self.run(case)
+        assert found[1].max() > 65504
+        assert all(
+            x[torch.isfinite(y)].isfinite().all() for x, y in zip(found, loop_reference(case), strict=True)
+        )
+        self.assert_near(found[1:], loop_reference(case)[1:], dtype)
+
+    def test_not_a_number_spoils_its_own_bag_only(self) -> None:
+        case = make_case((5, 40, 0, 3, 30), device=self.device)
+        spoilt = case.h.clone()
+        spoilt[17, 2] = torch.nan  # a row of bag 1
+        outputs, rows = self._outputs_and_row_gradient(case)
+        found, found_rows = self._outputs_and_row_gradient(case._replace(h=spoilt))
+        pooled, scores, lse = found
+        assert pooled[1].isnan().all()
+        assert scores[:, 17].isnan().all()
+        assert lse[1].isnan().all()
+        others = [0, 2, 3, 4]
+        kept = [*range(5), *range(45, 78)]
+        self.assert_near(
+            (pooled[others], lse[others]), (outputs[0][others], outputs[2][others]), torch.float32
+        )
+        self.assert_near((scores[:, kept],), (outputs[1][:, kept],), torch.float32)
+        self.assert_near((found_rows[kept],), (rows[kept],), torch.float32, factor=5)
+
+    def _outputs_and_row_gradient(self, case: Case) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
+        h = case.h.clone().requires_grad_()
+        outputs = self.run(case._replace(h=h))
+        loss = outputs[0].square().sum() + outputs[1].square().sum()
+        return outputs, torch.autograd.grad(loss, h)[0]
 
     def test_attention_sums_to_one(self) -> None:
         case = make_case(device=self.device)

@@ -1,7 +1,6 @@
 """The backward pass: one kernel makes the gradients of the two branches' arguments for a chunk of rows (computed again
 or from what the forward pass kept), the matrix library multiplies them with the features, and a second kernel makes
 the features' gradient where it is asked for. No atomics: every sum has one order."""
-# mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
 
 import torch
 import triton
@@ -97,8 +96,9 @@ def _backward(
     dtype = launch.arguments.V.dtype
     sums, weights = partial.sum(0).to(dtype), grad_weights.to(dtype)  # (K + 2, L), (width, D)
     # An operator's outputs may not share memory with each other: one part stays a view, the others are copied.
-    gate = (weights[hidden:].clone(), sums[branches + 1].clone()) if launch.gated else (None, None)
-    return Gradients(grad_h, weights[:hidden], sums[branches].clone(), *gate, sums[:branches])
+    V, bV, w = weights[:hidden], sums[branches].clone(), sums[:branches]
+    U, bU = (weights[hidden:].clone(), sums[branches + 1].clone()) if launch.gated else (None, None)
+    return Gradients(grad_h, V, bV, U, bU, w)
 
 
 def rows_per_chunk(rows: int, row_bytes: int) -> int:

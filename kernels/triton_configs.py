@@ -1,12 +1,13 @@
 """Which blocks a kernel takes: a table by architecture, width of the features and what the kernel has to hold.
 
-Chosen without a GPU, by what compiles: the largest blocks that fit the shared memory and spill no register
-(`python -m slidelake.kernels.triton_aot` prints the proof). Larger blocks read the weights less often, which is
-what bounds these kernels. Behind the first of a line stand others that compile as cleanly: SLIDELAKE_TRITON_AUTOTUNE=1
-times them on the device.
+Chosen without a GPU, by what compiles: the largest blocks that fit the shared memory and spill no register at D 1024,
+L 256 (`python -m slidelake.kernels.triton_aot` prints the proof). Larger blocks read the weights less often, which is
+what bounds these kernels. Behind the first of a line stand others: SLIDELAKE_TRITON_AUTOTUNE=1 times them on the
+device.
 """
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -87,7 +88,7 @@ _TABLE: dict[tuple[str, int], dict[str, tuple[Config, ...]]] = {
         "forward one": (Config(64, 32, 32, 8, 3),),
         "forward": (Config(64, 32, 32, 8, 3),),
         "forward many": (Config(64, 32, 32, 8, 3),),
-        "backward": (Config(128, 64, 32, 8, 2),),
+        "backward": (Config(64, 32, 32, 8, 3),),
         "backward heavy": (Config(64, 32, 32, 8, 3),),
         "stored": (Config(128, 64, 64, 8, 3),),
         "stored heavy": (Config(64, 64, 64, 8, 3),),
@@ -116,14 +117,20 @@ _TABLE: dict[tuple[str, int], dict[str, tuple[Config, ...]]] = {
 }
 # Ada has Ampere's matrix units and less shared memory.
 _TABLE["sm_89", 2] = _TABLE["sm_80", 2] | {"features": (Config(128, 64, 128, 8, 2),)}
-_TABLE["sm_89", 4] = _TABLE["sm_80", 4] | {"stored heavy": (Config(64, 32, 64, 8, 2),)}
+_TABLE["sm_89", 4] = _TABLE["sm_80", 4] | {
+    "forward": (Config(32, 32, 32, 8, 2),),
+    "stored heavy": (Config(64, 32, 64, 8, 2),),
+}
 
 
+@cache
 def architecture(device: torch.device) -> str:
-    """The table's key for a GPU: newer ones than the table knows take the nearest before them."""
+    """The table's key for a GPU: newer ones than the table knows take the nearest before them; "" for too old."""
     if torch.version.hip is not None:
         return "gfx942"
     capability = torch.cuda.get_device_capability(device)
+    if capability < (8, 0):
+        return ""
     if capability >= (12, 0):
         return "sm_89"  # consumer Blackwell: 99 KiB and mma.sync, as Ada
     return "sm_90" if capability >= (9, 0) else "sm_89" if capability in ((8, 6), (8, 9)) else "sm_80"
@@ -152,9 +159,9 @@ def features_configs(shape: Shape) -> tuple[Config, ...]:
     return _line(shape, "features")
 
 
-def combine_config(dim: int) -> Config:
-    """For `combine_tiles`: so many programs' sums at a time."""
-    return Config(64, 16, min(side(dim), 128), 4, 1)
+def combine_config(shape: Shape) -> Config:
+    """For `combine_tiles`: so many programs' sums, and so many features, at a time."""
+    return _cut(shape, Config(64, 16, 2048 if shape.arch == INTERPRETER else 128, 4, 1))
 
 
 def _line(shape: Shape, name: str) -> tuple[Config, ...]:

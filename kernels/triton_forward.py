@@ -1,6 +1,6 @@
 """The fused forward pass: scores, softmax and weighted sum of a tile of rows while it is at hand, then one small
 kernel that puts the tiles of each bag together in a fixed order. Nothing of size (T, L) is written."""
-# mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls, allow-untyped-decorators
 
 import torch
 import triton
@@ -193,7 +193,7 @@ def _forward(launch: Launch, config: Config, store: bool) -> Pooled:
             rows, bags, launch.steps, program_rows, *launch.dropout(),
             **launch.constants(pool_tiles), **config.constants(), STORE=store, **config.options(),
         )  # fmt: skip
-        combine = combine_config(dim)
+        combine = combine_config(launch.shape)
         combine_tiles[(bags, branches, triton.cdiv(dim, combine.block_d))](
             top, total, sums, launch.borders, pooled, lse, program_rows,
             D=dim, K=branches, BLOCK_P=combine.block_m, BLOCK_D=combine.block_d, **combine.options(),

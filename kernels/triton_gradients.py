@@ -1,7 +1,7 @@
 """Device code of the backward pass: the gradients of the two branches' arguments, and from them the features'.
 
 No atomics: every sum has one order."""
-# mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls, allow-untyped-decorators
 
 import triton
 import triton.language as tl
@@ -46,7 +46,7 @@ def branch_gradients(
         return
     rows = tl.arange(0, BLOCK_M)
     branches = tl.arange(0, BLOCK_K)
-    inside = rows < stop - first
+    inside = rows < (stop - first).to(tl.int32)
     counted = inside
     if MASKED:
         counted = tl.load(mask_ptr + first + rows, mask=inside, other=0) != 0
@@ -74,9 +74,7 @@ def branch_gradients(
     shift = tl.load(shift_ptr + bag * K + branches, mask=branches < K, other=0.0)
     ds = a * (along + shift[None, :])
     if THROUGH_SCORES:
-        ds += tl.load(
-            grad_scores_ptr + first + branches[None, :] * T + rows[:, None], mask=real, other=0.0
-        )
+        ds += tl.load(grad_scores_ptr + first + branches[None, :] * T + rows[:, None], mask=real, other=0.0)
     ds = tl.where(real, ds, 0.0)  # a shift of an empty bag may be anything
 
     for l in range(0, L, BLOCK_L):
@@ -159,7 +157,7 @@ def feature_gradients(
     rows = tl.arange(0, BLOCK_M)
     branches = tl.arange(0, BLOCK_K)
     columns = (number % SIDES) * BLOCK_D + tl.arange(0, BLOCK_D)
-    inside = rows < stop - first
+    inside = rows < (stop - first).to(tl.int32)
     WIDTH: tl.constexpr = L * (1 + GATED)
     grad_hidden_ptr += (first - chunk_start) * WIDTH
     sums = tl.zeros((BLOCK_M, BLOCK_D), tl.float32)

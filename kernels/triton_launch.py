@@ -32,7 +32,7 @@ def supports(arguments: PoolArguments) -> str:
         return "" if h.device.type == "cpu" else "TRITON_INTERPRET is set, which runs on the CPU alone"
     if h.device.type != "cuda":
         return f"h is on {h.device}; the Triton kernels need a GPU"
-    if torch.version.hip is None and torch.cuda.get_device_capability(h.device) < (8, 0):
+    if not architecture(h.device):
         return f"{torch.cuda.get_device_name(h.device)} is older than compute capability 8.0"
     return ""
 

@@ -3,7 +3,7 @@
 Helpers take blocks that are already in registers or pointers to one row; row numbers are 64-bit, because T × D
 passes 2**31 at a million rows of 2,560 features.
 """
-# mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls, allow-untyped-decorators
 
 import triton
 import triton.language as tl

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,15 @@ def page(report: TrainReport) -> str:
     return _template().render(report=report, pictures=pictures, titles=TITLES, names_shown=_NAMES_SHOWN)
 
 
+def _plainly(value: object) -> str:
+    """A setting as people write it: no brackets, yes and no, nothing for what is empty."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} = {each}" for name, each in value.items() if each not in ("", None))
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def _data_uri(path: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
@@ -48,4 +58,5 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["plainly"] = _plainly
     return environment.get_template("training.html")

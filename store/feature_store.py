@@ -239,11 +239,13 @@ class FeatureStore(StoreReader):
         lse: NDArray[Any] | None = None,
         attributes: Mapping[str, Any] | None = None,
         provenance: Mapping[str, Any],
+        seen: int | None = None,
     ) -> Commit:
         """Commits a (K, E) embedding and, with attention, (K, N) scores and (K,) lse, all as float32.
 
         Scores and lse may be -inf (rows left out, empty bags). Raises NotFiniteError for the embedding,
-        AlreadyCommittedError where another writer was first.
+        AlreadyCommittedError where another writer was first: since the writer began to commit, or, with `seen`, since
+        it saw this generation of the embedding (0: none).
         """
         grid_id, encoder_id = split_space(space)
         subject = Subject("pooled", grid_id, encoder_id, require_slug(aggregator_id, "aggregator_id"))
@@ -253,6 +255,12 @@ class FeatureStore(StoreReader):
         if (scores is None) != (lse is None):
             raise UsageError("scores and lse go together", remedy="Give both or neither.", slide=slide_id)
         state = self._state_to_write(slide_id)
+        if seen is not None and state.generation(subject) != seen:
+            raise AlreadyCommittedError(
+                f"another writer committed the embedding by {aggregator_id} first; its data stands",
+                remedy="Nothing is to do; read what is there.",
+                slide=slide_id,
+            )
         bag = self._need(slide_id, Subject("bag", grid_id, encoder_id), state)
         rows = bag.arrays["features"]["shape"][0]
         with self._attempt(state, subject) as attempt:

@@ -2,12 +2,17 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.shared_data import SHARED
 from tests.store.s3_server import s3_bucket, s3_clients, s3_server  # noqa: F401 - fixtures that any test may ask for
+
+# Without a GPU, Triton kernels run in Triton's interpreter, which has to be said before they are imported.
+if not Path("/dev/nvidiactl").exists() and not Path("/dev/kfd").exists():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 #: Tests on the real data carry this word in their name, so that the header can count them.
 WORD = "shared"

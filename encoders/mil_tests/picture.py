@@ -45,7 +45,8 @@ def _cell(pen: "_Pen", verdict: MilVerdict, left: float, top: float) -> None:
     pen.box((left + 2, top + 2, left + CELL - 2, top + ROW - 2), colour)
     pen.text((left + 56, top + ROW / 2), f"{row['test_auc']:.2f}", 22, ink, "mm")
     pen.text((left + 100, top + ROW / 2 - 10), row["outcome"], 14, ink, "lm")
-    spread = f"{row['test_auc_least']:.2f} to {row['test_auc_most']:.2f}"
+    # One training has no range.
+    spread = f"{row['test_auc_least']:.2f} to {row['test_auc_most']:.2f}" if row["seeds"] > 1 else ""
     pen.text((left + 100, top + ROW / 2 + 11), spread, 12, ink, "lm")
 
 

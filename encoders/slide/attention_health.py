@@ -252,7 +252,7 @@ def _alarms(report: HealthReport) -> list[Alarm]:
                     (branch,),
                     even,
                     f"{which} is nearly uniform on {even:.0%} of {total:,} slides (effective patches at least "
-                    f"{rules.uniform:.0%} of all): the aggregator learnt no attention, it is a mean of patches",
+                    f"{rules.uniform:.0%} of all): it pools nearly as a mean of patches does",
                 )
             )
         single = report.share("collapsed", branch)

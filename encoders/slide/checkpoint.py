@@ -74,7 +74,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     WeightsError where the file cannot be written.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     model = checkpoint.model
     if not model.name:
@@ -98,7 +98,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     beside = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, beside, metadata={_KEY: json.dumps(about, sort_keys=True)})
+        # save_file would make a file that nobody else may read, whatever the umask.
+        beside.write_bytes(save(tensors, metadata={_KEY: json.dumps(about, sort_keys=True)}))
         beside.replace(path)
     except (OSError, SafetensorError) as exc:
         with contextlib.suppress(OSError):
@@ -117,6 +118,12 @@ def load_checkpoint(path: str | Path, *, device: str = "cpu") -> Checkpoint:
     import torch
 
     file = Path(path).expanduser()
+    if file.is_dir():
+        inside = sorted([*file.glob("*.safetensors"), *file.glob("fold-*/*.safetensors")])
+        named = ", ".join(str(Path(path) / each.relative_to(file)) for each in inside)
+        raise WeightsError(
+            f"{path} is a folder", remedy=f"Give a checkpoint in it: {named}." if inside else _GIVE
+        )
     if not file.is_file():
         raise WeightsError(f"there is no checkpoint {path}", remedy=_GIVE)
     about, state = _read(file)

@@ -181,6 +181,8 @@ class _Looked(NamedTuple):
 
     bag: "Bag"
     done: bool
+    #: The generation of the embedding that stands; 0: there is none.
+    seen: int
     logits: Sequence[float] | None = None
     whole: Block | None = None
 
@@ -204,8 +206,9 @@ class _Run:
         bag = self.source.bag(slide_id, self.space)
         ids = split_space(self.space)
         done = self.store.commit(slide_id, "pooled", *ids, self.encoder.spec.aggregator_id)
+        seen = done.generation if done is not None else 0
         if done is not None and done.provenance.get("bag") == bag.commit.attempt:
-            return _Looked(bag, True, done.attributes.get("logits"))
+            return _Looked(bag, True, seen, done.attributes.get("logits"))
         if self.source is not self.store:
             stands = self.store.commit(slide_id, "bag", *ids)
             if stands is None or stands.attempt != bag.commit.attempt:
@@ -216,8 +219,8 @@ class _Run:
                 )
         _valid(bag)
         if not self.encoder.whole or is_large(bag):
-            return _Looked(bag, False)
-        return _Looked(bag, False, None, self._read(bag, buffer))
+            return _Looked(bag, False, seen)
+        return _Looked(bag, False, seen, None, self._read(bag, buffer))
 
     def finish(self, looked: _Looked, report: EmbedReport) -> str:
         """Encode and commit; made or already."""
@@ -251,6 +254,7 @@ class _Run:
                 lse=made.lse,
                 attributes=said,
                 provenance=provenance,
+                seen=looked.seen,
             )
         except AlreadyCommittedError:
             state = "already"  # another writer was first, with the same bag and the same aggregator

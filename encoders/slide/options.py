@@ -4,7 +4,10 @@ from collections.abc import Collection
 
 from slidelake.errors import UsageError
 
-__all__ = ["choice", "number", "share", "switch", "whole"]
+__all__ = ["choice", "number", "refuse_fixed", "share", "switch", "whole"]
+
+#: What `create_slide_model` is told besides options.
+_FIXED = ("name", "dim", "outputs")
 
 
 def whole(name: str, value: object, *, least: int = 1) -> int:
@@ -40,6 +43,16 @@ def choice(name: str, value: object, among: Collection[str]) -> str:
     if not isinstance(value, str) or value not in among:
         raise _wrong(name, value, f"one of {', '.join(sorted(among))}")
     return value
+
+
+def refuse_fixed(name: str, options: Collection[str]) -> None:
+    """UsageError where options by name hold what follows from the bags and the task, and is no option."""
+    for each in _FIXED:
+        if each in options:
+            raise UsageError(
+                f"{name} hold {each!r}, which is no option",
+                remedy="Leave it out: it follows from the slide encoder, the bags and the task.",
+            )
 
 
 def _wrong(name: str, value: object, wanted: str) -> UsageError:

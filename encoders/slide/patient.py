@@ -15,7 +15,7 @@ from torch import Tensor
 
 from slidelake.encoders.slide.layers import AttentionPool
 from slidelake.encoders.slide.model import Bags, SlideModel, SlideOutput
-from slidelake.encoders.slide.options import choice, share, switch, whole
+from slidelake.encoders.slide.options import choice, refuse_fixed, share, switch, whole
 from slidelake.encoders.slide.packed import bag_of_row, row_counts
 from slidelake.encoders.slide.registry import create_slide_model, slide_model_names
 from slidelake.errors import UsageError
@@ -50,6 +50,7 @@ class PatientModel(SlideModel):
             raise UsageError(
                 f"inner_options is {inner_options!r}", remedy='Give options by name: {"hidden": 128}.'
             )
+        refuse_fixed("inner_options", inner_options or {})
         self.inner = create_slide_model(
             choice("inner", inner, known), dim=dim, outputs=outputs, **(inner_options or {})
         )

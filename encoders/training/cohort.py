@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["Cohort", "PartCount", "read_cohort"]
 
 TRAIN, VAL = "train", "val"
+#: More than these, and more than one in two bags: numbers or names, which are no classes.
+_MANY_CLASSES = 10
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ def read_cohort(store: "FeatureStore", config: TrainConfig, splits: Splits | Non
     patient_of = dict(zip(map(str, slides["slide_id"]), map(str, slides["patient_id"]), strict=True))
     counts = [int(each[space]) for each in rows if space in each]
     labels = _read_labels(store, config)
+    _check_classes(labels, config)
     splits = splits or _splits(store, slides, labels, config)
     notes = []
     if all(slide == patient for slide, patient in patient_of.items()):
@@ -164,6 +167,17 @@ def _read_labels(store: "FeatureStore", config: TrainConfig) -> Labels:
             remedy="Look at `slidelake metadata show`, or pass the table with --labels-file.",
         )
     return labels
+
+
+def _check_classes(labels: Labels, config: TrainConfig) -> None:
+    """Raises UsageError for a column of numbers or names that was taken for one of classes."""
+    if config.task != "classification" or len(labels.classes) <= max(_MANY_CLASSES, len(labels) // 2):
+        return
+    shown = ", ".join(labels.classes[:3])
+    raise UsageError(
+        f"{config.labels[0]} has {len(labels.classes)} classes in {len(labels)} {labels.by}s ({shown}, …)",
+        remedy="Pass --task regression for numbers, or name a column of classes.",
+    )
 
 
 def _splits(store: "FeatureStore", slides: "pd.DataFrame", labels: Labels, config: TrainConfig) -> Splits:

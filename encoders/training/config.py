@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
+from slidelake.encoders.slide.options import refuse_fixed
 from slidelake.errors import UsageError
 
 __all__ = ["LOSSES", "METRICS", "TITLES", "TrainConfig"]
@@ -233,6 +234,12 @@ def _check_together(config: TrainConfig) -> None:
     given = [name for name in ("splits", "folds", "parts") if getattr(config, name)]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} were both given", remedy="Give one of the two.")
+    for part, share in config.parts.items():
+        if isinstance(share, bool) or not isinstance(share, int | float):
+            raise UsageError(f"the share of part {part} is {share!r}", remedy="Give a number, such as 0.7.")
+    refuse_fixed("options", config.options)
+    if empty := [name for name, value in config.options.items() if value is None]:
+        raise UsageError(f"option {empty[0]} is None", remedy="Leave it out: its default stands then.")
     if config.task != "classification":
         for name in ("classes", "ordered", "class_weights"):
             if getattr(config, name):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from slidelake.encoders.training.config import TrainConfig
-from slidelake.encoders.training.files import whole_file
+from slidelake.encoders.training.whole_file import whole_file
 from slidelake.errors import UsageError
 
 __all__ = ["make_config", "read_config", "write_config"]
@@ -74,7 +74,7 @@ def _toml(value: Any) -> str:
     if isinstance(value, Iterable) and not isinstance(value, str):
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, float):
-        return repr(value)
+        return repr(float(value))  # NumPy's own says what it is
     if isinstance(value, str):
         # A basic string of TOML is one of JSON, but for DEL.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

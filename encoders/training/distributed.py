@@ -7,7 +7,7 @@ through gloo, so that they wait for no GPU.
 
 import atexit
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from slidelake.errors import UsageError
+from slidelake.errors import SlidelakeError, UsageError
 
 __all__ = ["World", "choose_device", "join_world"]
 
@@ -60,6 +60,22 @@ class World:
         held: list[Any] = [mine]
         dist.broadcast_object_list(held, src=0, group=self._talk)
         return held[0]  # type: ignore[no-any-return]
+
+    def first_makes(self, make: Callable[[], T]) -> T:
+        """What the first process makes; where it refuses, its SlidelakeError on every process."""
+        made: T | None = None
+        refused: SlidelakeError | None = None
+        if self.first:
+            try:
+                made = make()
+            except SlidelakeError as exc:
+                if self.size == 1:
+                    raise
+                refused = exc
+        made, refused = self.from_first((made, refused))
+        if refused is not None:
+            raise refused
+        return made  # type: ignore[return-value]
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Sums every gradient over the processes, all in one message."""

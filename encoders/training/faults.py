@@ -8,13 +8,14 @@ import numpy as np
 import torch
 
 from slidelake.encoders.training.config import TrainConfig
+from slidelake.encoders.training.predict import Outputs
 from slidelake.encoders.training.step import Stepped
 from slidelake.errors import NotFiniteError, SlidelakeError
 
 if TYPE_CHECKING:
     from slidelake.encoders.training.cohort import Cohort
 
-__all__ = ["memory_told", "refuse_not_finite"]
+__all__ = ["memory_told", "refuse_not_finite", "refuse_not_finite_outputs"]
 
 _NAMES = 5
 
@@ -32,20 +33,36 @@ def refuse_not_finite(cohort: "Cohort", steps: Sequence[Stepped], *, scaled: boo
         bags = [bag for bag, fine in zip(step.bags, finite.tolist(), strict=True) if not fine] or list(
             step.bags
         )
-        slides = [
-            s for s in cohort.patient_of if (s if cohort.unit == "slide" else cohort.patient_of[s]) in bags
-        ]
-        spoilt = [slide for slide in slides if not _finite_features(cohort, slide)]
-        if spoilt:
-            raise NotFiniteError(
-                f"the features of {_listed(spoilt)} hold NaN or infinity, and the loss with them",
-                remedy="Run slidelake verify --deep, and ingest these slides again.",
-                slide=spoilt[0],
-            )
+        _refuse_spoilt(cohort, bags, "the loss")
         what = "loss" if not bool(finite.all()) else "gradient"
         raise NotFiniteError(
             f"the {what} is not finite at a batch with {_listed(bags)}; their features are finite",
             remedy="Lower --lr, pass --clip 1, or use --precision bf16 or no.",
+        )
+
+
+def refuse_not_finite_outputs(cohort: "Cohort", out: Outputs) -> None:
+    """Raises NotFiniteError where what a model says of a part is no number: a measure would count it as something."""
+    finite = torch.isfinite(out.logits).all(dim=1).tolist()
+    bags = [bag for bag, fine in zip(out.bags, finite, strict=True) if not fine]
+    if bags:
+        _refuse_spoilt(cohort, bags, "what the model makes of them")
+        raise NotFiniteError(
+            f"what the model makes of {_listed(bags)} is not finite; their features are",
+            remedy="Lower --lr, pass --clip 1, or use --precision bf16 or no.",
+        )
+
+
+def _refuse_spoilt(cohort: "Cohort", bags: Sequence[str], what: str) -> None:
+    """Raises NotFiniteError where features of these bags are no numbers, and `what` therefore is none."""
+    owner = cohort.patient_of
+    slides = [slide for slide in owner if (slide if cohort.unit == "slide" else owner[slide]) in bags]
+    spoilt = [slide for slide in slides if not _finite_features(cohort, slide)]
+    if spoilt:
+        raise NotFiniteError(
+            f"the features of {_listed(spoilt)} hold NaN or infinity, and {what} with them",
+            remedy="Run slidelake verify --deep, and ingest these slides again.",
+            slide=spoilt[0],
         )
 
 

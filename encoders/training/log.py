@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from slidelake.encoders.training.files import whole_file
+from slidelake.encoders.training.whole_file import whole_file
 from slidelake.errors import MissingDependencyError
 
 __all__ = ["EventLog", "tensorboard_there", "write_log"]

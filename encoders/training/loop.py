@@ -4,15 +4,18 @@ What is saved is enough to go on after a kill with the same bits: the state is w
 belongs to places (step.py), not to a generator that ran on.
 """
 
+import json
 import logging
 import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+import xxhash
 
 from slidelake._version import __version__
 from slidelake.encoders.slide.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -21,7 +24,7 @@ from slidelake.encoders.slide.registry import create_slide_model
 from slidelake.encoders.training.cohort import TRAIN, VAL, Cohort
 from slidelake.encoders.training.config import TrainConfig
 from slidelake.encoders.training.distributed import World
-from slidelake.encoders.training.faults import memory_told, refuse_not_finite
+from slidelake.encoders.training.faults import memory_told, refuse_not_finite, refuse_not_finite_outputs
 from slidelake.encoders.training.log import EventLog, write_log
 from slidelake.encoders.training.metrics import lower_is_better, measure
 from slidelake.encoders.training.precision import Precision
@@ -37,11 +40,16 @@ from slidelake.store.streaming import Labels, RandomRows
 if TYPE_CHECKING:
     from slidelake.store.streaming import Batch
 
-__all__ = ["BEST", "STATE", "FoldTraining"]
+__all__ = ["ANEW", "BEST", "STATE", "FoldTraining"]
 
 log = logging.getLogger(__name__)
 
 BEST, STATE, LOG = "best.safetensors", "state.pt", "log.csv"
+#: What to do where a training cannot go on as it was begun.
+ANEW = (
+    "Begin again with --overwrite, or in another folder. With --snapshot, and labels that nobody edits meanwhile, "
+    "a training can always go on."
+)
 _SAVED = "the training was stopped and its state saved; --resume goes on with it"
 #: On a GPU losses are looked at after so many steps, so that the steps do not wait for it.
 _LOOK_EVERY = 16
@@ -129,7 +137,14 @@ class FoldTraining:
         """All epochs, from where a saved state stands. Raises KeyboardInterrupt after a signal, the state saved."""
         loader, state = self.loader(TRAIN, train=True), self._restore()
         if state is not None:
-            loader.load_state_dict(state["loader"] | {"rank": self.world.rank})
+            try:
+                loader.load_state_dict(state["loader"] | {"rank": self.world.rank})
+            except UsageError as exc:
+                raise UsageError(exc.problem, remedy=ANEW) from exc
+            if state["labels"] != self._labels_digest:
+                raise UsageError(
+                    "the labels, or the slides to validate on, changed since the state was saved", remedy=ANEW
+                )
         val = self.loader(VAL) if self.cohort.validates else None
         first = loader.epoch
         writer = EventLog(self.folder / "tensorboard", first) if self.events and self.world.first else None
@@ -243,9 +258,11 @@ class FoldTraining:
     def outputs(self, loader: BagLoader) -> Outputs:
         """The model's output for each bag of a part."""
         with memory_told(self.config, "while a part was measured", max(self.cohort.patches_of.values())):
-            return predict(
+            out = predict(
                 self.model, loader, self.world, self.precision, patients=self.config.unit == "patient"
             )
+        refuse_not_finite_outputs(self.cohort, out)
+        return out
 
     # What is kept
 
@@ -288,6 +305,7 @@ class FoldTraining:
             # Kept apart for each process: a sum over all would round otherwise.
             "sums": [list(each) for each in sums],
             "history": self.history,
+            "labels": self._labels_digest,
         }
         save_state(self.folder / STATE, self.config, state)
         if self.history:
@@ -312,6 +330,14 @@ class FoldTraining:
         self.history = list(state["history"])
         log.info("training goes on", extra={"fold": self.fold, "epoch": state["loader"]["epoch"]})
         return state
+
+    @cached_property
+    def _labels_digest(self) -> str:
+        """Changes with the label of any bag that decides the weights."""
+        parts = [TRAIN] + [VAL] * self.cohort.validates
+        bags = [bag for part in parts for bag in self.cohort.bags(part, self.fold)]
+        told = [self.labels.classes, bags, self.labels.targets(bags).tolist()]
+        return xxhash.xxh3_128_hexdigest(json.dumps(told).encode())
 
 
 def _windows(loader: BagLoader, size: int) -> "Iterator[tuple[int, list[Batch]]]":

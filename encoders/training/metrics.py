@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slidelake.encoders.training.bootstrap import classification_draws
 from slidelake.encoders.training.predict import Predictions
 
 __all__ = ["Estimate", "estimates", "lower_is_better", "measure", "ranked_within_folds"]
@@ -77,7 +78,12 @@ def _classification(targets: NDArray[np.int64], values: NDArray[Any], ordered: b
         "balanced_accuracy": float(metrics.recall_score(targets, said, labels=there, average="macro")),
         "accuracy": float(metrics.accuracy_score(targets, said)),
         "f1": float(metrics.f1_score(targets, said, average="macro", zero_division=0)),
-        "kappa": float(metrics.cohen_kappa_score(targets, said, weights="quadratic" if ordered else None))
+        # All labels are named: a grade that is not there stands between its neighbours nevertheless.
+        "kappa": float(
+            metrics.cohen_kappa_score(
+                targets, said, labels=range(values.shape[1]), weights="quadratic" if ordered else None
+            )
+        )
         if several
         else None,
     }
@@ -129,14 +135,22 @@ def estimates(
     if draws == 0 or len(members) < 2:
         return {name: Estimate(value) for name, value in values.items()}
     rng = np.random.default_rng(seed)
-    drawn: dict[str, list[float]] = {name: [] for name in values}
-    for _ in range(draws):
-        chosen = rng.integers(0, len(members), len(members))
-        rows = np.concatenate([members[each] for each in chosen])
-        again = measure(kind, made.targets[rows], made.values[rows], ordered=ordered)
-        for name, value in again.items():
-            if value is not None:
-                drawn[name].append(value)
+    chosen = [rng.integers(0, len(members), len(members)) for _ in range(draws)]
+    if kind == "classification":
+        times = np.stack([np.bincount(each, minlength=len(members)) for each in chosen])
+        owner = np.empty(len(made), np.int64)
+        for number, rows in enumerate(members):
+            owner[rows] = number
+        targets = made.targets.astype(np.int64).reshape(-1)
+        again = classification_draws(targets, made.values, times[:, owner], ordered=ordered)
+        drawn = {name: found[~np.isnan(found)].tolist() for name, found in again.items()}
+    else:
+        drawn = {name: [] for name in values}
+        for each in chosen:
+            rows = np.concatenate([members[patient] for patient in each])
+            for name, value in measure(kind, made.targets[rows], made.values[rows]).items():
+                if value is not None:
+                    drawn[name].append(value)
     return {name: _estimate(value, drawn[name], draws) for name, value in values.items()}
 
 

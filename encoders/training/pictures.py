@@ -27,6 +27,8 @@ _STYLE: dict[Any, Any] = {
     "axes.titlelocation": "left", "text.color": INK, "xtick.color": PALE, "ytick.color": PALE, "axes.grid": True,
     "grid.color": LINE, "grid.linewidth": 0.8, "axes.axisbelow": True, "legend.frameon": False,
     "legend.fontsize": 9, "figure.dpi": 130, "savefig.facecolor": "white",
+    # Names of classes and columns are names, whatever dollars they hold.
+    "text.parse_math": False,
 }  # fmt: skip
 #: Classes whose curves are still told apart.
 _MOST_CURVES = 8
@@ -50,7 +52,9 @@ def draw_pictures(
         return Figure(figsize=(width, height), layout="constrained")
 
     # A figure of its own needs neither pyplot nor a display; fonts and colours hold for these alone.
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        # A box in a picture tells of a letter that the font lacks; the report beside it has the name.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure = save("curves.png", 9.2, 3.6)
         _curves(figure, histories, config)
         figure.savefig(folder / names[-1])
@@ -104,9 +108,7 @@ def _curves(figure: "Figure", histories: Histories, config: TrainConfig) -> None
             other.plot(epochs, _values(history, "lr"), color=colour, lw=1.6, label=name)
     validated = any("val_loss" in row for history in histories.values() for row in history)
     loss.set_title("Loss" + (": train solid, validation dashed" if several and validated else ""))
-    other.set_title(
-        f"{TITLES.get(metric, metric)} of the validation part" if validated else "Rate of learning"
-    )
+    other.set_title(f"{TITLES.get(metric, metric)} of the validation part" if validated else "Learning rate")
     if validated:
         other.plot([], [], "o", color=PALE, label="kept")
         if metric != "mae":
@@ -204,10 +206,10 @@ def _calibration(figure: "Figure", task: ClassificationTask, shown: Predictions)
     targets = shown.targets.reshape(-1).astype(int)
     if task.outputs == 2:
         chance, right = shown.values[:, 1], targets == 1
-        names = f"predicted chance of {task.classes[1]}", f"share that is {task.classes[1]}"
+        names = f"predicted probability of {task.classes[1]}", f"share that is {task.classes[1]}"
     else:
         chance, right = shown.values.max(axis=1), shown.values.argmax(axis=1) == targets
-        names = "chance of the predicted class", "share that is right"
+        names = "probability of the predicted class", "share predicted right"
     place = np.clip((chance * _BINS).astype(int), 0, _BINS - 1)
     count = np.bincount(place, minlength=_BINS)
     there = count > 0
@@ -218,7 +220,7 @@ def _calibration(figure: "Figure", task: ClassificationTask, shown: Predictions)
     upper.plot([0, 1], [0, 1], ":", color=PALE, lw=1)
     upper.plot(mean, share, "o-", color=PALETTE[0], lw=1.6, ms=5)
     upper.set(ylim=(-0.03, 1.03), ylabel=names[1])
-    upper.set_title(f"Calibration, {_who(shown)}\nexpected error {error:.3f}")
+    upper.set_title(f"Calibration, {_who(shown)}\nexpected calibration error {error:.3f}")
     lower.bar((np.arange(_BINS) + 0.5) / _BINS, count, width=0.9 / _BINS, color=PALETTE[0], alpha=0.55)
     lower.set(xlim=(0, 1), xlabel=names[0], ylabel="bags")
 

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from slidelake.encoders.slide.model import SlideModel
 from slidelake.encoders.training.distributed import World
-from slidelake.encoders.training.files import whole_file
 from slidelake.encoders.training.precision import Precision
 from slidelake.encoders.training.step import bags_of
 from slidelake.encoders.training.tasks import ClassificationTask, Task
+from slidelake.encoders.training.whole_file import whole_file
 from slidelake.errors import UsageError
 
 if TYPE_CHECKING:
@@ -155,7 +155,10 @@ def read_predictions(path: Path, task: Task, unit: str) -> Predictions:
     with path.open(newline="", encoding="utf-8") as stream:
         table = csv.DictReader(stream)
         rows = list(table)
-    if not {*_target_columns(task), *task.columns} <= {*(table.fieldnames or ())}:
+    known = (
+        {row["target"] for row in rows} <= {*task.classes} if isinstance(task, ClassificationTask) else True
+    )
+    if not ({*_target_columns(task), *task.columns} <= {*(table.fieldnames or ())} and known):
         raise UsageError(
             f"{path} holds other predictions", remedy="Remove it, and this fold is measured again."
         )

@@ -7,13 +7,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from slidelake.encoders.training.cohort import PartCount
-from slidelake.encoders.training.files import whole_file
+from slidelake.encoders.training.cohort import VAL, PartCount
+from slidelake.encoders.training.config import TrainConfig
 from slidelake.encoders.training.metrics import Estimate
+from slidelake.encoders.training.predict import Predictions
+from slidelake.encoders.training.tasks import ClassificationTask, Task
+from slidelake.encoders.training.whole_file import whole_file
 
-__all__ = ["FoldReport", "Measured", "TrainReport", "load_report", "save_report"]
+__all__ = ["FoldReport", "Measured", "TrainReport", "doubts", "load_report", "save_report"]
 
 _FORMAT = 1
+#: Percentile intervals from fewer patients are known to cover too little.
+_FEW_PATIENTS = 20
 
 
 @dataclass(frozen=True)
@@ -121,3 +126,23 @@ def load_report(out: str | os.PathLike[str]) -> TrainReport:
         tuple(body["pictures"]),
         body["run"],
     )
+
+
+def doubts(everything: Predictions, parts: list[str], task: Task, config: TrainConfig) -> list[str]:
+    """What a reader of the measures should know of the parts that they are of."""
+    notes = []
+    for part in parts:
+        made = everything.where(part)
+        patients = len(set(made.patients))
+        if part != VAL and config.bootstrap and patients < _FEW_PATIENTS:
+            notes.append(
+                f"part {part} has {patients} patients: intervals from so few come out too narrow, and tell little"
+            )
+        if isinstance(task, ClassificationTask) and len(made) > 1:
+            said = set(made.values.argmax(axis=1).tolist())
+            if len(said) == 1:
+                notes.append(
+                    f"every bag of part {part} is predicted to be {task.classes[said.pop()]}: "
+                    "more epochs, a larger --lr or --class-weights may help"
+                )
+    return notes

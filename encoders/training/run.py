@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import xxhash
 
@@ -24,10 +25,9 @@ from slidelake.encoders.training.cohort import TRAIN, VAL, Cohort, read_cohort
 from slidelake.encoders.training.config import TrainConfig
 from slidelake.encoders.training.config_file import make_config, read_config, write_config
 from slidelake.encoders.training.distributed import World, join_world
-from slidelake.encoders.training.files import whole_file
 from slidelake.encoders.training.interrupt import noted_signals
 from slidelake.encoders.training.log import tensorboard_there
-from slidelake.encoders.training.loop import BEST, LOG, STATE, FoldTraining
+from slidelake.encoders.training.loop import ANEW, BEST, LOG, STATE, FoldTraining
 from slidelake.encoders.training.metrics import estimates, ranked_within_folds
 from slidelake.encoders.training.pictures import draw_pictures
 from slidelake.encoders.training.predict import (
@@ -37,10 +37,11 @@ from slidelake.encoders.training.predict import (
     read_predictions,
     write_predictions,
 )
-from slidelake.encoders.training.report import FoldReport, Measured, TrainReport, save_report
+from slidelake.encoders.training.report import FoldReport, Measured, TrainReport, doubts, save_report
 from slidelake.encoders.training.tasks import Task, fit_task
+from slidelake.encoders.training.whole_file import whole_file
 from slidelake.errors import MissingDependencyError, UsageError
-from slidelake.store.streaming import Splits
+from slidelake.store.streaming import Labels, Splits
 
 if TYPE_CHECKING:
     from slidelake.store import FeatureStore
@@ -92,7 +93,8 @@ def train(
     (in fold-<n>/, or beside them where there is one division into parts) best.safetensors, log.csv and TensorBoard
     events. Without `resume` a folder that holds a training is refused; `overwrite` replaces it; `resume` goes on
     where it stopped, and ends with the same bits as if it had never stopped. Under torchrun each process takes its
-    share of the batches; the first one writes, and all return the same report.
+    share of the batches; the first one writes, and all return the same report. Splits, predictions and the report name
+    slides and patients, and lie outside the store: a deletion does not reach them.
 
     progress: start (folds, epochs), fold (fold, counts), steps (total), step (done), epoch (a row of the log), trained
     (kept: the row of the epoch that was kept), measure, end. Ctrl-C or SIGTERM: the state is saved, then
@@ -108,16 +110,17 @@ def train(
         if not world.first:
             tell = _silence
         out = Path(config.out).expanduser()
-        splits = world.from_first(_prepare(out, config, resume, overwrite) if world.first else None)
+        splits = world.first_makes(lambda: _look(out, config, resume, overwrite))
         cohort = read_cohort(store, config, splits)
         # Everything that can be refused is refused here, before the first fold is trained for hours.
         fitted = [fit_task(config, cohort.labels, cohort.bags(TRAIN, fold)) for fold in cohort.folds]
         _check_model(cohort, config, fitted[0][0], world)
         if world.first:
-            if not resume:
+            if overwrite and not resume:
                 _clear(out)
-            write_config(config, out / CONFIG)
+            out.mkdir(parents=True, exist_ok=True)
             cohort.splits.save(out / SPLITS, overwrite=True)
+            write_config(config, out / CONFIG)
         checksum = _checksum(cohort.splits)
         provenance = {
             "config": config.lasting(),
@@ -185,8 +188,8 @@ def _own_chance(world: World) -> Iterator[None]:
         yield
 
 
-def _prepare(out: Path, config: TrainConfig, resume: bool, overwrite: bool) -> Splits | None:
-    """The folder for the results, looked at; the splits of the training that goes on."""
+def _look(out: Path, config: TrainConfig, resume: bool, overwrite: bool) -> Splits | None:
+    """The folder for the results, looked at and left as it is; the splits of the training that goes on."""
     there = out.is_dir() and any(out.iterdir())
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file", remedy="Name a folder with --out.")
@@ -210,9 +213,8 @@ def _prepare(out: Path, config: TrainConfig, resume: bool, overwrite: bool) -> S
 
 
 def _clear(out: Path) -> None:
-    """Makes the folder, and takes away what an earlier training left in it."""
-    out.mkdir(parents=True, exist_ok=True)
-    for each in [*(out / name for name in _OURS), *out.glob("fold-*")]:
+    """Removes what an earlier training wrote; last of all what the folder is known by, should this be interrupted."""
+    for each in [*out.glob("fold-*"), *(out / name for name in reversed(_OURS))]:
         if each.is_dir():
             shutil.rmtree(each)
         else:
@@ -247,6 +249,7 @@ def _fold(training: FoldTraining) -> _Fold:
     if world.first and (folder / DONE).is_file():
         said = json.loads((folder / DONE).read_text(encoding="utf-8"))
         before = said, read_predictions(folder / PREDICTIONS, task, unit)
+        _check_labels(folder / PREDICTIONS, before[1], training.labels)
     if (known := world.from_first(before)) is not None:
         said, predictions = known
         return _Fold(_fold_report(said, training, counts), said["history"], predictions, parameters)
@@ -278,6 +281,16 @@ def _fold(training: FoldTraining) -> _Fold:
     return _Fold(
         _fold_report(said, training, counts), training.history, world.from_first(predictions), parameters
     )
+
+
+def _check_labels(path: Path, made: Predictions, labels: Labels) -> None:
+    """Raises UsageError where a fold that was done before was measured by other labels than there are now."""
+    for bag, target in zip(made.bags, made.targets, strict=True):
+        if bag not in labels:
+            continue
+        before, now = np.atleast_1d(target).astype(np.float32), np.atleast_1d(labels.target_of(bag))
+        if not np.array_equal(before, now[: len(before)]):
+            raise UsageError(f"the labels changed since {path} was written ({bag}, for one)", remedy=ANEW)
 
 
 def _fold_report(said: Mapping[str, Any], training: FoldTraining, counts: Any) -> FoldReport:
@@ -317,6 +330,7 @@ def _report(
     if task.joint and config.bags is not None and config.bags * config.accumulate * world.size < _FEW_BAGS:
         bags = config.bags * config.accumulate * world.size
         notes.append(f"Cox's loss compared {bags} bags a step: with --accumulate it compares more")
+    notes += doubts(everything, parts, task, config)
     if config.tensorboard == "auto" and not events:
         notes.append("no TensorBoard events: pip install 'slidelake[train]' for them")
     first = cohort.store.bag(cohort.slides(TRAIN, cohort.folds[0])[0], cohort.space)

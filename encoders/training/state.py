@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from slidelake.encoders.training.config import TrainConfig
-from slidelake.encoders.training.files import whole_file
+from slidelake.encoders.training.whole_file import whole_file
 from slidelake.errors import UsageError
 
 __all__ = ["load_state", "save_state"]

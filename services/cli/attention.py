@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from slidelake.errors import UsageError
 from slidelake.services.cli.progress import WorkProgress
 from slidelake.services.cli.session import Session, command
 
@@ -61,6 +62,10 @@ def register(app: typer.Typer) -> None:
         ] = False,
     ) -> int:
         """Measure stored attention: entropy, effective patches, near-uniform, collapsed and redundant branches."""
+        if out is not None and (not out.name or out.is_dir()):
+            raise UsageError(
+                f"{out} is a folder", remedy="Give --out the start of the files' names, such as report."
+            )
         with WorkProgress(session.errors, "measuring") as progress:
             report = session.lake(snapshot=snapshot).attention_health(
                 aggregator,

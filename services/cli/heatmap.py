@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from slidelake.errors import UsageError
 from slidelake.services.cli.session import Session, command
 
 
@@ -63,6 +64,8 @@ def register(app: typer.Typer) -> None:
         ] = 12,
     ) -> int:
         """Draw attention, a column of the grid or values of your own over slides; GeoJSON for QuPath."""
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"{out} is a file", remedy="Name a folder with --out.")
         lake = session.lake()
         made = []
         for slide_id in slide:

@@ -93,7 +93,9 @@ def _say(session: Session, table: "MilTable") -> None:
             verdict.encoder,
             verdict.test,
             f"{row['train_auc']:.2f}",
-            f"{row['test_auc']:.2f} ({row['test_auc_least']:.2f} to {row['test_auc_most']:.2f})",
+            # One training has no range.
+            f"{row['test_auc']:.2f}"
+            + (f" ({row['test_auc_least']:.2f} to {row['test_auc_most']:.2f})" if row["seeds"] > 1 else ""),
             f"[{colour}]{verdict.outcome}[/{colour}]",
         )
     session.say(shown)

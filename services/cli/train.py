@@ -98,6 +98,8 @@ def _train(
 ) -> int:
     """Train a slide encoder on slide labels, by patient-level parts or folds, and report how good it is.
 
+    Splits, predictions and the report in --out name slides and patients: slidelake delete does not reach them there.
+
     Several GPUs: torchrun --nproc-per-node 4 --no-python slidelake train …
     """
     from slidelake.encoders.training import train
@@ -161,9 +163,14 @@ def _settings(
     if "parts" in flags:
         flags["parts"] = _pairs("--parts", flags["parts"].split(","))
     before: dict[str, Any] = {}
-    out = flags.get("out") or said.get("out")
-    if resume and out and (Path(out).expanduser() / "config.toml").is_file():
-        before = read_config(Path(out).expanduser() / "config.toml")
+    if resume:
+        out = flags.get("out") or said.get("out")
+        if not out:
+            raise UsageError("--resume, and no folder", remedy="Name the folder of the training with --out.")
+        begun = Path(out).expanduser() / "config.toml"
+        if not begun.is_file():
+            raise UsageError(f"there is no training in {out} to go on with", remedy="Leave --resume out.")
+        before = read_config(begun)
     divided = {"splits", "folds", "parts"}
     if divided & flags.keys():
         # How the slides are divided is one setting under three names.
@@ -201,9 +208,11 @@ def _finish(session: Session, report: "TrainReport") -> None:
     whole = [each for each in report.measured if each.fold is None]
     table = Table()
     table.add_column("measure")
+    # Where a bag is a patient they are counted once.
+    counted = "\n{:,} slides" if report.config["unit"] == "slide" else ""
     for each in whole:
         table.add_column(
-            f"{escape(each.part)}\n{each.patients:,} patients\n{each.bags:,} {report.config['unit']}s",
+            f"{escape(each.part)}\n{each.patients:,} patients{counted.format(each.bags)}",
             justify="right",
         )
     for name in report.metrics():

@@ -89,4 +89,12 @@ class TrainProgress:
 def _said(row: dict[str, Any]) -> str:
     """The losses and the first measure of a row of the log."""
     names = [name for name in row if name in ("train_loss", "val_loss") or name.startswith("val_")][:3]
-    return ", ".join(f"{name.replace('_', ' ')} {row[name]:.4g}" for name in names if row[name] is not None)
+    return ", ".join(f"{_words(name)} {row[name]:.4g}" for name in names if row[name] is not None)
+
+
+def _words(name: str) -> str:
+    """train_loss is train loss, val_c_index is val C-index."""
+    from slidelake.encoders.training import TITLES
+
+    part, _, metric = name.partition("_")
+    return f"{part} {TITLES[metric]}" if metric != "loss" else f"{part} loss"

@@ -86,7 +86,8 @@ class Pixels:
         """Side of a patch in µm; None where the grid does not say."""
         attributes = self._store.grid(slide_id, self._grid_id).attributes
         mpp = (attributes.get("effective_mpp") or [attributes.get("spec", {}).get("mpp")])[0]
-        return None if mpp is None else float(mpp) * int(attributes["spec"]["patch_px"])
+        side = attributes.get("spec", {}).get("patch_px")
+        return None if mpp is None or side is None else float(mpp) * int(side)
 
     def properties(self, slide_id: str) -> Mapping[str, str]:
         """What the slide's own file says of itself, under OpenSlide's names; nothing where it cannot be read."""
@@ -133,7 +134,8 @@ class Pixels:
 
     def _from_thumbnail(self, slide_id: str, x: int, y: int, attributes: dict[str, Any]) -> Picture:
         note = "not the slide: its thumbnail, enlarged"
-        side = int(attributes["spec"]["patch_px"])
+        # A grid that was put by hand need not say how large the encoder saw it.
+        side = int(attributes.get("spec", {}).get("patch_px", 256))
         image = self._thumbnail(slide_id)
         if image is None:
             blank = Image.new("RGB", (side, side), (236, 238, 241))

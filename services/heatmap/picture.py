@@ -158,9 +158,10 @@ def _scale_bar(
     attributes = store.grid(patches.slide_id, patches.grid_id).attributes
     pen.text((left, bottom), "For research use only.", 11, PALE, "ld")
     effective = attributes.get("effective_mpp")
-    if not effective:
+    patch_px = attributes.get("spec", {}).get("patch_px")
+    if not effective or patch_px is None:
         return
-    patch_um = float(effective[0]) * int(attributes["spec"]["patch_px"])
+    patch_um = float(effective[0]) * int(patch_px)
     um_per_px = patch_um / patches.footprint[0] * patches.size[0] / image.width
     most = 0.7 * _PANEL * um_per_px
     power = 10.0 ** np.floor(np.log10(most))

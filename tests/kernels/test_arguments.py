@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from slidelake.errors import KernelError
-from slidelake.kernels import attention_weights, backend_names, gated_attention_pool
+from slidelake.kernels import attention_weights, gated_attention_pool
 from slidelake.kernels.testing import make_case
 
 GOOD = make_case((3, 2), (8, 4, 2))
@@ -20,7 +20,9 @@ MASK = torch.ones(5, dtype=torch.bool)
         ({"h": np.zeros((5, 8))}, "h is a ndarray"),
         ({"h": torch.zeros(5, 8, dtype=torch.int32)}, r"h is torch\.int32"),
         ({"h": torch.zeros(5, 8, dtype=torch.float64)}, r"V is torch\.float32, h is torch\.float64"),
-        ({"h": torch.zeros(5, 8, device="meta")}, "cu_seqlens is on cpu, h on meta"),
+        ({"h": torch.zeros(5, 8, device="meta")}, "h is on the meta device"),
+        ({"h": torch.zeros(5, 8).to_sparse()}, r"h is a torch\.sparse_coo tensor"),
+        ({"h": torch.zeros(5, 8).to(torch.float8_e4m3fn)}, r"h is torch\.float8_e4m3fn"),
         ({"V": None}, "V is a NoneType"),
         ({"V": torch.zeros(4)}, r"V has shape \(4,\)"),
         ({"V": torch.zeros(4, 7)}, r"V has shape \(4, 7\).*\(4, 8\)"),
@@ -40,6 +42,19 @@ MASK = torch.ones(5, dtype=torch.bool)
         ({"cu_seqlens": torch.tensor([0, 4])}, "cu_seqlens ends at 4, but there are 5 rows"),
         ({"cu_seqlens": torch.tensor([0, 6])}, "cu_seqlens ends at 6, but there are 5 rows"),
         ({"cu_seqlens": torch.tensor([0, 4, 3, 5])}, "cu_seqlens falls from 4 to 3 at bag 1"),
+        # A view of one row: sizes that no memory holds, in none.
+        (
+            {"h": torch.zeros(1, 8).expand(2**31, 8), "cu_seqlens": torch.tensor([0, 5], dtype=torch.int32)},
+            r"cu_seqlens is torch\.int32, which cannot count 2147483648 rows",
+        ),
+        (
+            {
+                "h": torch.zeros(1, 8).expand(2**32, 8),
+                "cu_seqlens": torch.tensor([0, 2**32]),
+                "dropout_p": 0.1,
+            },
+            "h has 4294967296 rows, and dropout counts them in 32 bits",
+        ),
         ({"mask": MASK.int()}, r"mask is torch\.int32"),
         ({"mask": MASK[:4]}, r"mask has shape \(4,\)"),
         ({"mask": MASK[:, None]}, r"mask has shape \(5, 1\)"),
@@ -47,6 +62,7 @@ MASK = torch.ones(5, dtype=torch.bool)
         ({"dropout_p": -0.1}, r"dropout_p is -0\.1"),
         ({"dropout_p": float("nan")}, "dropout_p is nan"),
         ({"dropout_p": 0.5, "seed": -1}, "seed is -1"),
+        ({"save": "keep"}, "save is 'keep', which is no save mode"),
         ({"seed": 2**64}, "seed is 18446744073709551616"),
     ],
 )
@@ -71,25 +87,3 @@ def test_attention_weights_refuses_what_is_not_its_own():
     with pytest.raises(KernelError, match="ends at 5"):
         attention_weights(scores[:, :4], lse, GOOD.cu_seqlens)
     assert pooled.isfinite().all()
-
-
-def test_back_ends(monkeypatch):
-    monkeypatch.delenv("SLIDELAKE_KERNELS", raising=False)
-    assert backend_names() == ["eager"]
-    for absent in ("triton", "chunked"):
-        with pytest.raises(KernelError, match=f"{absent}.*this version does not have.*auto, eager"):
-            gated_attention_pool(*GOOD, backend=absent)
-    with pytest.raises(
-        KernelError, match=r"backend is 'cuda', which is no back end\. Use one of: auto, eager"
-    ):
-        gated_attention_pool(*GOOD, backend="cuda")
-
-
-def test_the_variable_decides_what_auto_is(monkeypatch):
-    monkeypatch.setenv("SLIDELAKE_KERNELS", "triton")
-    with pytest.raises(KernelError, match="SLIDELAKE_KERNELS is 'triton'"):
-        gated_attention_pool(*GOOD)
-    gated_attention_pool(*GOOD, backend="eager")  # a name in the call stands
-    for plain in ("", " ", "auto", "eager"):
-        monkeypatch.setenv("SLIDELAKE_KERNELS", plain)
-        gated_attention_pool(*GOOD)

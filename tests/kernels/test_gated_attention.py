@@ -5,7 +5,7 @@ import inspect
 import pytest
 import torch
 
-from slidelake.kernels import attention_weights, gated_attention_pool
+from slidelake.kernels import attention_weights, dropout, gated_attention_pool
 from slidelake.kernels.dropout import dropout_masks, philox_words
 from slidelake.kernels.testing import (
     Case,
@@ -29,7 +29,8 @@ def test_gradcheck(output, gated):
 
     def call(*values):
         parts = values if gated else (*values[:3], None, None, *values[3:])
-        found = gated_attention_pool(*parts, case.cu_seqlens, mask=mask, dropout_p=0.3, seed=4)[output]
+        options = {"mask": mask, "dropout_p": 0.3, "seed": 4, "backend": "eager"}
+        found = gated_attention_pool(*parts, case.cu_seqlens, **options)[output]
         return found[found.isfinite()]
 
     assert torch.autograd.gradcheck(call, leaves)
@@ -38,28 +39,15 @@ def test_gradcheck(output, gated):
 def test_signature_is_the_documented_one():
     """A call with every argument named, and the back end chosen by itself."""
     case = make_case()
-    found = gated_attention_pool(**case._asdict(), mask=None, dropout_p=0.0, seed=None, backend="auto")
+    found = gated_attention_pool(
+        **case._asdict(), mask=None, dropout_p=0.0, seed=None, backend="auto", save="auto"
+    )
     assert list(inspect.signature(gated_attention_pool).parameters) == [
         *("h", "V", "bV", "U", "bU", "w", "bw", "cu_seqlens"),
-        *("mask", "dropout_p", "seed", "backend"),
+        *("mask", "dropout_p", "seed", "backend", "save"),
     ]
     bags, (branches, rows, dim) = len(case.cu_seqlens) - 1, (2, len(case.h), 96)
     assert [tuple(x.shape) for x in found] == [(bags, branches, dim), (branches, rows), (bags, branches)]
-
-
-def test_autocast_does_not_reach_the_arithmetic():
-    case = make_case()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = gated_attention_pool(*case)
-    assert all(torch.equal(a, b) for a, b in zip(found, gated_attention_pool(*case), strict=True))
-
-
-def test_compiles_to_one_graph():
-    case = make_case((0, 40, 3, 0))
-    compiled = torch.compile(gated_attention_pool, backend="aot_eager", fullgraph=True)
-    for options in ({}, {"mask": torch.arange(43) % 2 > 0, "dropout_p": 0.5, "seed": 3}):
-        for a, b in zip(compiled(*case, **options), gated_attention_pool(*case, **options), strict=True):
-            assert relative_error(a, b) < 1e-6
 
 
 def test_meets_the_limits_of_the_softmax():
@@ -100,6 +88,18 @@ def test_philox_known_answer_of_unlike_words():
     assert tuple(int(x) for x in words) == (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1)
 
 
+@pytest.mark.parametrize("seed", [9, 2**64 - 1])
+def test_masks_made_on_the_cpu_are_those_of_torch(seed):
+    """The compiled generator against the one that GPUs and tracers use."""
+    limit = round(0.25 * 2**32)
+    for first, stream in ((0, 0), (2**31 - 3, 1)):
+        wanted = torch.empty((2, 7, 33), dtype=torch.bool)
+        dropout._fill_by_torch(seed, limit, first, stream, wanted)
+        found = dropout_masks(seed, 0.25, 7, 33, device=torch.device("cpu"), first_row=first, stream=stream)
+        assert torch.equal(torch.stack(found), wanted)
+    assert not any(mask.any() for mask in dropout_masks(seed, 1 - 1e-12, 7, 33, device=torch.device("cpu")))
+
+
 def test_dropout_masks_depend_on_row_and_unit_alone():
     small = dropout_masks(9, 0.25, 100, 30, device=torch.device("cpu"))
     large = dropout_masks(9, 0.25, 10_000, 64, device=torch.device("cpu"))
@@ -116,7 +116,7 @@ def test_dropout_drops_units_of_both_branches_and_scales_the_rest():
     kept = dropout_masks(3, 0.4, 50, 6, device=h.device)
     hidden = torch.tanh(h @ V.T + bV) * kept[0] / 0.6
     gate = torch.sigmoid(h @ U.T + bU) * kept[1] / 0.6
-    scores = gated_attention_pool(*case, dropout_p=0.4, seed=3)[1]
+    scores = gated_attention_pool(*case, dropout_p=0.4, seed=3, backend="eager")[1]
     assert relative_error(scores, w @ (hidden * gate).T + bw[:, None]) < 1e-13
 
 

@@ -79,7 +79,9 @@ def test_tanh(exact):
 
 
 @triton.jit
-def _scales(out_ptr, seed: tl.int64, limit: tl.uint32, scale: tl.float32, first: tl.int64, GATED: tl.constexpr):
+def _scales(
+    out_ptr, seed: tl.int64, limit: tl.uint32, scale: tl.float32, first: tl.int64, GATED: tl.constexpr
+):
     rows, units = tl.arange(0, 64), tl.arange(0, 32)
     found = dropout_scale(seed, limit, scale, first + rows, units, GATED)
     tl.store(out_ptr + rows[:, None] * 32 + units[None, :], found)

@@ -58,6 +58,8 @@ def test_health_and_its_files(lake: Path, tmp_path: Path) -> None:
     with Image.open(said["files"]["png"]) as picture:
         assert picture.width == 1180
         assert len(picture.getcolors(1 << 20) or []) > 20
+    code, said = run(*words, "--out", tmp_path)
+    assert (code, said["error"]["problem"]) == (2, f"{tmp_path} is a folder")
     text = CliRunner().invoke(app, [*map(str, words)])
     assert text.exit_code == 0
     assert "left out: small: 4 valid rows of 4" in " ".join(text.stdout.split())
@@ -127,6 +129,8 @@ def test_heatmaps_of_several_slides(lake: Path, tmp_path: Path) -> None:
     assert f"S2.{ABMIL}.score.branch1.geojson" in files
     code, said = run("heatmap", "S1", "--store", lake)
     assert (code, "shows one thing" in said["error"]["problem"]) == (2, True)
+    code, said = run("heatmap", "S1", "--aggregator", ABMIL, "--out", tmp_path / files[0], "--store", lake)
+    assert (code, "is a file" in said["error"]["problem"]) == (2, True)
     code, said = run("heatmap", "nobody", "--aggregator", ABMIL, "--store", lake)
     assert code == 2
 

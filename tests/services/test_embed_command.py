@@ -61,6 +61,13 @@ def test_a_checkpoint_of_another_space(lake: Path, tmp_path: Path) -> None:
     assert "512px-1mpp/uni2-h.89abcdef" in said["error"]["remedy"]
 
 
+def test_the_folder_of_a_training_names_its_checkpoints(lake: Path, tmp_path: Path) -> None:
+    put_checkpoint(tmp_path / "fold-0" / "best.safetensors")
+    code, said = run("embed", "--aggregator", tmp_path, "--store", lake)
+    assert (code, said["error"]["problem"]) == (1, f"{tmp_path} is a folder")
+    assert f"{tmp_path}/fold-0/best.safetensors" in said["error"]["remedy"]
+
+
 def test_slides_that_fail_end_with_3(lake: Path, tmp_path: Path) -> None:
     model = put_checkpoint(tmp_path / "m.safetensors")
     code, said = run("embed", "--aggregator", model, "--store", lake, "--slide", "S1", "--slide", "nobody")

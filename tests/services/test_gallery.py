@@ -13,7 +13,9 @@ from slidelake.index import Hits, Query, SlideIndex
 from slidelake.services.gallery import render_html, render_png
 from slidelake.services.gallery.cards import lay_out
 from slidelake.services.gallery.picture import plain
+from slidelake.services.gallery.pixels import Pixels
 from slidelake.store import FeatureStore
+from slidelake.store.testing import ENCODER_ID, GRID_ID, add_slide
 from tests.index.lakes import FOOTPRINT, SPACE, features, make_lake, put_pooled, put_slide
 
 THUMBNAIL = np.full((64, 192, 3), (214, 160, 190), np.uint8)  # 3,072 × 1,024 level-0 pixels, 16 to one
@@ -44,6 +46,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
 @pytest.fixture(scope="module")
 def index(store: FeatureStore) -> SlideIndex:
     return SlideIndex(store)
+
+
+def test_a_grid_put_by_hand_need_not_say_what_the_encoder_saw(tmp_path: Path) -> None:
+    store = FeatureStore.open(tmp_path / "lake", create=True)
+    add_slide(store, "S0", rows=4)
+    with Pixels(store, f"{GRID_ID}/{ENCODER_ID}") as pixels:
+        assert pixels.patch("S0", 256, 0).image.size == (256, 256)
+        assert pixels.side_um("S0") is None
 
 
 def every_kind(index: SlideIndex) -> dict[str, Hits]:

@@ -98,6 +98,8 @@ def test_json_and_settings_from_a_file(lake: FeatureStore, tmp_path: Path) -> No
         (["--labels", "grade", "--out", "OUT", "--parts", "train=1,train=2"], 2, "each name once"),
         (["--labels", "grade", "--out", "OUT", "--config", "none.toml"], 2, "there is no file none.toml"),
         (["--labels", "grade", "--out", "OUT", "--resume"], 2, "no training in"),
+        (["--resume", "--out", "OUT"], 2, "no training in"),
+        (["--resume"], 2, "Name the folder of the training with --out"),
         (["--labels", "grades", "--out", "OUT"], 2, "grade"),
     ],
 )

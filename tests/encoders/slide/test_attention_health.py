@@ -82,7 +82,7 @@ def test_attention_that_learnt_nothing():
     report = attention_health(cohort(lambda g, n: 0.1 * g.normal(size=(1, n))))
     assert kinds(report) == [("near-uniform", (0,))]
     assert report.alarms[0].share == 1
-    assert "learnt no attention" in report.alarms[0].text
+    assert "nearly as a mean of patches" in report.alarms[0].text
     # The entropy is no better a sign in large bags: here half of the rows have nearly no weight, and it is 0.9.
     half = np.where(np.arange(10_000) % 2, 0.0, -9.0)[None]
     found = attention_health([("S", *with_lse(half))])

@@ -155,6 +155,11 @@ def test_other_safetensors_files_are_refused(tmp_path):
         load_checkpoint(tmp_path / "nothing.safetensors")
 
 
+def test_colleagues_may_read_it_as_any_other_file(saved):
+    (saved.parent / "other").touch()
+    assert saved.stat().st_mode == (saved.parent / "other").stat().st_mode
+
+
 def test_a_model_that_could_not_be_made_again_is_not_saved(tmp_path):
     with pytest.raises(UsageError, match=r"ABMIL has no name.*create_slide_model"):
         save_checkpoint(tmp_path / "mine", Checkpoint(ABMIL(4, 2), **ABOUT))

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from slidelake.encoders.slide import embed, read_bags
+from slidelake.encoders.slide import EmbedReport, embed, read_bags
+from slidelake.encoders.slide.embed import _Run
 from slidelake.encoders.slide.mean import MeanAggregator
 from slidelake.errors import UnknownAggregatorError, UnknownSpaceError
 from slidelake.store import FeatureStore
@@ -46,6 +47,19 @@ def test_made_then_already(store):
     assert counts(embed(store, space="stain-texture", progress=progress)) == (0, 2, 0)
     assert progress.events[1] == ("slide", {"slide_id": "a", "state": "already"})
     assert store.objects.list("") == keys
+
+
+def test_what_another_run_embedded_meanwhile_stands(store):
+    """Runs side by side look at slides ahead: what was not there when they looked may be when they commit."""
+    put_bag(store, "a", 50)
+    mean = MeanAggregator(ENCODER)
+    run, report = _Run(store, store, SPACE, mean), EmbedReport()
+    looked = run.look("a", read_bags.Buffer())
+    assert embed(store).made == 1
+    keys = store.objects.list("")
+    assert run.finish(looked, report) == "already"
+    assert store.objects.list("") == keys
+    assert store.pooled("a", SPACE, "mean").commit.generation == 1
 
 
 def test_two_aggregators_stand_beside_each_other(store):

@@ -4,6 +4,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from slidelake.encoders.training import TrainConfig, make_config, read_config, write_config
@@ -25,7 +26,7 @@ def test_a_file_comes_back_as_it_was_written(tmp_path: Path) -> None:
     config = make_config(
         LEAST,
         {
-            "options": {"hidden": 256, "gated": True, "dropout": 0.25, "name": 'a "b" \\ ü\x7f'},
+            "options": {"hidden": 256, "gated": True, "dropout": np.float64(0.25), "kind": 'a "b" \\ ü\x7f'},
             "parts": {"train": 0.7, "val": 0.3},
             "classes": ["low", "high, very"],
             "lr": 1e-5,
@@ -52,6 +53,7 @@ def test_later_sources_go_before(tmp_path: Path) -> None:
         ({"metric": "c_index"}, "metric is 'c_index'"),
         ({"unit": "case"}, "unit is 'case'"),
         ({"lr": 0}, r"lr is 0"),
+        ({"options": {"inner_options": None}}, "option inner_options is None.*Leave it out"),
         ({"lr": float("nan")}, r"lr is nan"),
         ({"lr": "fast"}, "lr is 'fast'. Give a number"),
         ({"epochs": 2.5}, "epochs is 2.5. Give a whole number"),

@@ -26,16 +26,21 @@ SCRIPT = """
 import json, os, sys
 from pathlib import Path
 from slidelake.encoders.training import train
+from slidelake.errors import UsageError
 from slidelake.store import FeatureStore
 from tests.encoders.training.lakes import config
 from tests.encoders.training.test_distributed import SETTINGS
 
 lake, out, splits = sys.argv[1:]
+rank = os.environ["RANK"]
 reports = {}
+try:
+    train(FeatureStore.open(lake), config(Path(out) / "none"), resume=True)
+except UsageError as error:
+    Path(out, f"refused{rank}").write_text(str(error))
 for name, settings in SETTINGS.items():
     report = train(FeatureStore.open(lake), config(Path(out) / name, splits=splits, bags_per_batch=2, **settings))
     reports[name] = report.to_dict()
-rank = os.environ["RANK"]
 Path(out, f"rank{rank}.json").write_text(json.dumps([os.environ["WORLD_SIZE"], reports]))
 """
 
@@ -69,6 +74,10 @@ def test_two_processes_are_one_with_twice_the_batch(lake: FeatureStore, tmp_path
     assert done.returncode == 0, done.stderr[-3000:]
     (size, first), (_, second) = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
     assert size == "2"
+    # What the first one refuses, the other hears in the same words.
+    told = {(tmp_path / f"refused{rank}").read_text() for rank in (0, 1)}
+    assert len(told) == 1
+    assert "there is no training" in told.pop()
     for name, settings in SETTINGS.items():
         # Both ranks return one report (only the first has what only a writer knows: its times).
         assert {**first[name], "run": 0, "folds": 0} == {**second[name], "run": 0, "folds": 0}

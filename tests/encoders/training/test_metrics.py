@@ -5,6 +5,7 @@ import pytest
 from lifelines.utils import concordance_index
 from sklearn import metrics
 
+from slidelake.encoders.training.bootstrap import classification_draws
 from slidelake.encoders.training.metrics import Estimate, estimates, measure, ranked_within_folds
 from slidelake.encoders.training.predict import Predictions
 
@@ -29,6 +30,28 @@ def test_classification_is_what_scikit_learn_says() -> None:
     ordered = measure("classification", targets, values, ordered=True)
     assert ordered["kappa"] == pytest.approx(metrics.cohen_kappa_score(targets, said, weights="quadratic"))
     assert ordered["kappa"] != found["kappa"]
+
+
+@pytest.mark.parametrize(("classes", "ordered"), [(2, False), (4, False), (4, True)])
+def test_all_draws_at_once_are_what_each_of_them_is(classes: int, ordered: bool) -> None:
+    """Few bags and coarse values: draws with ties, and without some of the classes."""
+    rng = np.random.default_rng(classes)
+    targets, values = rng.integers(0, classes, 9), rng.integers(1, 5, (9, classes)) / 4
+    chosen = rng.integers(0, 9, (60, 9))
+    counts = np.stack([np.bincount(each, minlength=9) for each in chosen])
+    counts[0], chosen[0] = np.eye(9, dtype=int)[2] * 9, 2  # one class alone
+    found = classification_draws(targets, values, counts, ordered=ordered)
+    for number, rows in enumerate(chosen):
+        alone = measure("classification", targets[rows], values[rows], ordered=ordered)
+        together = {name: None if np.isnan(each[number]) else each[number] for name, each in found.items()}
+        assert together == pytest.approx(alone), number
+
+
+def test_a_grade_that_is_not_there_keeps_its_place() -> None:
+    """Of four grades the third is neither true nor predicted: the fourth is three from the first all the same."""
+    found = measure("classification", np.array([0, 3, 0, 0, 0]), np.eye(4)[[0, 3, 0, 1, 0]], ordered=True)
+    # By chance 4 · 1 / 5 of 1, 4 · 1 / 5 of 9, 1 · 3 / 5 of 9 and 1 · 1 / 5 of 4: 14.2.
+    assert found["kappa"] == pytest.approx(1 - 1 / 14.2)
 
 
 def test_of_two_classes_the_second_is_positive() -> None:

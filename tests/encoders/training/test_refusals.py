@@ -51,10 +51,14 @@ def number(patient: str) -> int:
         ({"encoder": "abmill"}, UnknownAggregatorError, "Did you mean abmil"),
         ({"encoder": "abmil", "options": {"hiden": 4}}, UsageError, "Did you mean hidden"),
         ({"encoder": "dsmil", "task": "regression", "labels": "age"}, UsageError, "cannot be trained on regression"),
+        ({"options": {"dim": 4}}, UsageError, "options hold 'dim'"),
+        ({"encoder": "patient", "options": {"inner_options": {"dim": 4}}}, UsageError, "inner_options hold 'dim'"),
+        ({"parts": {"train": "most"}}, UsageError, "share of part train is 'most'"),
         ({"device": "tpu"}, UsageError, "device is 'tpu'|no .* device"),
         ({"precision": "fp16"}, UsageError, "precision is fp16 on a cpu"),
         ({"entropy_weight": 0.1}, UsageError, "no attention"),
         ({"folds": 9}, UsageError, "9 folds"),
+        ({"labels": "age"}, UsageError, r"age has 18 classes in 24 slides.*--task regression"),
         ({"task": "survival", "labels": "months,died", "loss": "discrete", "bins": 40}, UsageError, "intervals"),
         ({"task": "survival", "labels": "months,died", "bags_per_batch": 1}, UsageError, "two bags at least"),
     ],
@@ -153,6 +157,23 @@ def test_features_that_are_no_numbers_are_named(tmp_path: Path) -> None:
     with pytest.raises(NotFiniteError, match=r"features of S01a hold NaN.*verify --deep") as told:
         train(store, config(tmp_path / "run", splits=splits))
     assert told.value.slide == "S01a"
+
+
+def test_features_that_are_no_numbers_are_not_measured(tmp_path: Path) -> None:
+    """A chance of NaN would be counted as the first class, and the measures would look like any others."""
+    store = make_lake(tmp_path / "lake")
+    [chunk] = (tmp_path / "lake/slides/S13a").glob("bags/*/*/*/features/c/0/0")
+    chunk.write_bytes(np.float16(np.nan).tobytes() + chunk.read_bytes()[2:])
+    parts = {"val": ["test", "val"], "test": ["val", "test"]}
+    for part, names in parts.items():
+        splits = spelled(
+            store,
+            tmp_path / f"{part}.csv",
+            lambda p, n=names: "train" if number(p) < 9 else n[number(p) > 12],
+        )
+        for settings in ({}, {"task": "survival", "labels": "months,died"}):
+            with pytest.raises(NotFiniteError, match=r"features of S13a hold NaN.*verify --deep"):
+                train(store, config(tmp_path / "run", epochs=1, splits=splits, **settings), overwrite=True)
 
 
 def test_a_loss_that_runs_away_says_what_to_lower(tmp_path: Path) -> None:

@@ -1,19 +1,22 @@
 """Killed or interrupted in mid-epoch, a training goes on to the same bits."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 
 from slidelake.encoders.training import TrainConfig, train
-from slidelake.errors import UsageError
-from slidelake.store import FeatureStore
-from tests.encoders.training.lakes import config
+from slidelake.errors import SlidelakeError, UsageError
+from slidelake.store import FeatureStore, delete_slides
+from slidelake.store.streaming import Splits
+from tests.encoders.training.lakes import config, make_lake
 from tests.repository import ROOT, environment
 
 SETTINGS: dict[str, Any] = {
@@ -151,6 +154,73 @@ def test_what_is_in_the_folder(
         train(lake, config(out, epochs=1, **settings), **words)
     if made == "files":
         assert (out / "thesis.txt").read_text() == "mine"
+
+
+def test_overwriting_waits_until_the_new_training_can_begin(lake: FeatureStore, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    train(lake, config(out, epochs=1))
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    for settings in ({"labels": "gradd"}, {"encoder": "abmill"}):
+        with pytest.raises(UsageError):
+            train(lake, config(out, epochs=1, **settings), overwrite=True)
+        assert {path: path.read_bytes() for path in out.iterdir()} == before
+
+
+@pytest.mark.parametrize("fold", [0, 1])
+def test_labels_that_changed_meanwhile_are_refused(lake: FeatureStore, tmp_path: Path, fold: int) -> None:
+    """In the fold that was stopped, and in one that was done before it."""
+    catalog, path, out = lake.catalog(), tmp_path / "labels.csv", tmp_path / "run"
+    frame = pd.DataFrame({"slide_id": catalog["slide_id"], "side": ["l", "r"] * 12})
+    frame.to_csv(path, index=False)
+    settings = {"labels": "side", "labels_file": str(path), "folds": 2, "epochs": 2, "balance": "none"}
+
+    def stop(event: str, **fields: Any) -> None:
+        if event == "epoch" and fields["fold"] == fold:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(lake, config(out, **settings), progress=stop)
+    frame["side"] = frame["side"].iloc[::-1].to_numpy()
+    frame.to_csv(path, index=False)
+    with pytest.raises(UsageError, match=r"labels.* changed since .*--overwrite"):
+        train(lake, config(out, **settings), resume=True)
+
+
+def test_a_slide_that_went_meanwhile_is_told_with_what_to_do(tmp_path: Path) -> None:
+    store, out = make_lake(tmp_path / "lake"), tmp_path / "run"
+
+    def stop(event: str, **fields: Any) -> None:
+        if event == "epoch":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(store, config(out), progress=stop)
+    gone = Splits.load(out / "splits.json").part("train")[0]
+    delete_slides(store, [gone])
+    with pytest.raises(UsageError, match=r"other bags.*--overwrite.*--snapshot"):
+        train(store, config(out), resume=True)
+
+
+def test_a_full_disk_leaves_the_state_of_before(lake: FeatureStore, tmp_path: Path) -> None:
+    """A limit on the size of files stands for it; the training then goes on from what was saved."""
+    out, limits = tmp_path / "run", resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    def fill(event: str, **fields: Any) -> None:
+        if event == "epoch":
+            resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limits[1]))
+
+    try:
+        with pytest.raises(SlidelakeError, match=r"state.pt cannot be written .*its space; --resume") as told:
+            train(lake, config(out, epochs=3), progress=fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert told.value.exit_code == 1
+    assert not list(out.glob(".*"))
+    assert torch.load(out / "state.pt", weights_only=True)["loader"]["epoch"] == 1
+    again = train(lake, config(out, epochs=3), resume=True)
+    assert again.folds[0].epochs == 3
 
 
 def test_overwriting_leaves_what_is_not_ours(lake: FeatureStore, tmp_path: Path) -> None:

@@ -173,6 +173,21 @@ def test_regression_speaks_in_the_targets_own_units(lake: FeatureStore, tmp_path
     assert report.pictures == ("pictures/curves.png", "pictures/scatter.png")
 
 
+def test_names_that_mean_something_to_who_draws_are_drawn_as_they_are(tmp_path: Path) -> None:
+    """A dollar begins a formula for matplotlib, and its font has no CJK."""
+    store, label = make_lake(tmp_path / "lake", patients=12), "癌 $^$"
+    frame = pd.DataFrame({"slide_id": store.slide_ids()})
+    frame[label] = [f"${n % 2}^$" for n in range(len(frame))]
+    frame["$_$"] = np.arange(len(frame), dtype=float)
+    store.metadata.merge(frame)
+    for name, task in ((label, "classification"), ("$_$", "regression")):
+        splits = {"parts": {"train": 0.6, "val": 0.4}}
+        report = train(
+            store, config(tmp_path / task, task=task, labels=[name], epochs=1, pictures=True, **splits)
+        )
+        assert all((report.out / each).stat().st_size > 1000 for each in report.pictures)
+
+
 @pytest.mark.parametrize("loss", ["cox", "discrete"])
 def test_survival_finds_who_goes_first(lake: FeatureStore, tmp_path: Path, loss: str) -> None:
     told = config(
