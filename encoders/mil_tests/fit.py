@@ -21,7 +21,7 @@ Score = Callable[[BagsToTest], NDArray[np.float64]]
 Fit = Callable[[BagsToTest, int], Score]
 
 BATCH = 32
-EPOCHS = 20
+EPOCHS = 15
 LEARNING_RATE = 1e-2
 WEIGHT_DECAY = 1e-4
 
