@@ -49,10 +49,10 @@ def test_all_sides_have_one_loss_on_one_step(cohort: Cohort, sides: dict[str, An
     packed = next(sides["in_memory"].batches([order]))
     padded = next(iter(next(sides["torchmil"].loaders)))
     one_by_one = [(cohort.features[each].float(), cohort.targets[each]) for each in order]
-    losses = {name: float(sides[name].loss(packed)) for name in ("ours", "in_memory", "linear")}
-    losses["torchmil"] = float(sides["torchmil"].loss(padded))
+    losses = {name: sides[name].loss(packed).item() for name in ("ours", "in_memory", "linear")}
+    losses["torchmil"] = sides["torchmil"].loss(padded).item()
     for name in ("clam_h5", "linear_h5"):
-        losses[name] = float(sides[name].loss([iter(one_by_one)] * len(order)))
+        losses[name] = sides[name].loss([iter(one_by_one)] * len(order)).item()
     for name in ("in_memory", "torchmil", "clam_h5"):
         assert losses[name] == pytest.approx(losses["ours"], rel=1e-4)
     assert losses["linear_h5"] == pytest.approx(losses["linear"], rel=1e-4)
