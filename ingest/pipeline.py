@@ -106,10 +106,8 @@ def _make(
 
     began = time.monotonic()
     clock = _Clock()
-    bag_there = store.commit(task.slide_id, "bag", _grid_id(store, options), options.encoder_id)
-    if bag_there is not None and bag_there.epoch != task.replaces:
-        # Since the run began: between then and now lie all the slides before this one.
-        raise AlreadyCommittedError("another run made this bag meanwhile", slide=task.slide_id)
+    # Since the run began: between then and now lie all the slides before this one.
+    _refuse_made(store, task, options)
     source = stat_source(task.uri)
     with open_slide(task.uri, reader=options.reader) as reader:
         mpp = resolve_mpp(
@@ -162,6 +160,9 @@ def _make(
             coords=places.coords,
             replaces=task.replaces,
         ) as bag:
+            # Again: a bag that came while the slide was opened is older than this writer's look at the keys,
+            # and its commit would count as the next generation in place of losing the race.
+            _refuse_made(store, task, options)
             try:
                 _encode_all(reader, places, options, encoder, bag, clock, task, say)
             except NotFiniteError as exc:  # told by the writer, also after the last batch
@@ -198,6 +199,13 @@ def _make(
         encode_seconds=clock.encode,
         write_seconds=clock.write,
     )
+
+
+def _refuse_made(store: "FeatureStore", task: "SlideTask", options: "WorkerOptions") -> None:
+    """Raises AlreadyCommittedError where another run has made this bag."""
+    there = store.commit(task.slide_id, "bag", _grid_id(store, options), options.encoder_id)
+    if there is not None and there.epoch != task.replaces:
+        raise AlreadyCommittedError("another run made this bag meanwhile", slide=task.slide_id)
 
 
 def _places(

@@ -230,3 +230,20 @@ def test_a_run_that_is_asked_twice_at_once(store, tmp_path):
     assert sum(result.get("already", 0) for result in results) == 4
     assert np.all([len(store.bag(slide)) > 0 for slide in store.slide_ids()])
     assert verify(store, deep=True).ok
+
+
+def test_a_bag_that_comes_while_its_slide_is_opened_stands(store, tmp_path, monkeypatch):
+    """Another run commits between the look at the keys and the writer's own: that bag counts, and stays the first."""
+    path = str(tissue_slide(tmp_path / "s.tif", seed=0, size=512))
+    opened = pipeline.open_slide
+    first: list[str] = []
+
+    def meanwhile(*args, **kwargs):
+        monkeypatch.setattr(pipeline, "open_slide", opened)
+        assert ingest(store, [path], encoder=PLAIN).counts == {"made": 1}
+        first.extend(attempts(store))
+        return opened(*args, **kwargs)
+
+    monkeypatch.setattr(pipeline, "open_slide", meanwhile)
+    assert ingest(store, [path], encoder=PLAIN).counts == {"already": 1}
+    assert attempts(store) == first
