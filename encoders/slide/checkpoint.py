@@ -138,6 +138,8 @@ def load_checkpoint(path: str | Path, *, device: str = "cpu") -> Checkpoint:
             remedy="Update slidelake, or install the package that offers it, as where it was trained.",
         ) from exc
     try:
+        if "feature_mean" in state and "feature_spread" in state:
+            model.standardise(state["feature_mean"], state["feature_spread"])
         model.load_state_dict(state)
     except RuntimeError as exc:
         raise WeightsError(

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -73,6 +73,14 @@ class SlideModel(nn.Module, ABC):
     dim: int = 0
     outputs: int = 0
     options: Mapping[str, Any] = {}
+    #: What features are shifted and divided by before `forward` sees them; None: nothing. Set by `standardise`.
+    feature_mean: Tensor | None
+    feature_spread: Tensor | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("feature_mean", None)
+        self.register_buffer("feature_spread", None)
 
     @abstractmethod
     def forward(self, bags: Bags, targets: Tensor | None = None) -> SlideOutput:
@@ -84,6 +92,12 @@ class SlideModel(nn.Module, ABC):
 
     def after_step(self) -> None:
         """Called after each step of the optimiser: a moving-average teacher follows here."""
+
+    def standardise(self, mean: Tensor, spread: Tensor) -> None:
+        """From now on features are taken as (features − mean) / spread, (D,) each, in their own dtype; a spread of 0
+        counts as 1. Both are saved with the weights. It costs a copy of the bags."""
+        self.feature_mean = mean.detach().float().clone()
+        self.feature_spread = torch.where(spread > 0, spread, 1).detach().float()
 
     def check_task(self, kind: str) -> None:
         """Refuse a kind of target that it cannot be trained on: UsageError."""
@@ -136,6 +150,9 @@ class SlideModel(nn.Module, ABC):
 
     def __call__(self, bags: Bags, targets: Tensor | None = None) -> SlideOutput:
         self.check_bags(bags)
+        if self.feature_mean is not None and self.feature_spread is not None:
+            standard = (bags.features - self.feature_mean) / self.feature_spread
+            bags = replace(bags, features=standard.to(bags.features.dtype))
         return super().__call__(bags, targets)  # type: ignore[no-any-return]
 
 

@@ -102,6 +102,9 @@ class TrainConfig:
     patches_per_batch: int = 0
     #: Rows of a bag that are drawn for each step; 0: all. All are taken where a part is measured.
     sample: int = 0
+    #: Shift and scale each feature to mean 0 and deviation 1 over rows of the part that is trained on. For encoders
+    #: whose features are small numbers or far from 0, where training else stands on a plateau for many epochs.
+    standardise: bool = False
     #: Batches of one step of the optimiser.
     accumulate: int = 1
     epochs: int = 50

@@ -22,13 +22,14 @@ from slidelake.encoders.slide.checkpoint import Checkpoint, load_checkpoint, sav
 from slidelake.encoders.slide.model import SlideModel
 from slidelake.encoders.slide.registry import create_slide_model
 from slidelake.encoders.training.cohort import TRAIN, VAL, Cohort
-from slidelake.encoders.training.config import TrainConfig
+from slidelake.encoders.training.config import DEFAULT_BAGS, TrainConfig
 from slidelake.encoders.training.distributed import World
 from slidelake.encoders.training.faults import memory_told, refuse_not_finite, refuse_not_finite_outputs
 from slidelake.encoders.training.log import EventLog, write_log
 from slidelake.encoders.training.metrics import lower_is_better, measure
 from slidelake.encoders.training.precision import Precision
 from slidelake.encoders.training.predict import Outputs, predict
+from slidelake.encoders.training.row_statistics import SAMPLED_ROWS, row_statistics
 from slidelake.encoders.training.schedule import Patience, rate_at
 from slidelake.encoders.training.state import load_state, save_state
 from slidelake.encoders.training.step import Stepped, Stepper
@@ -94,6 +95,9 @@ class FoldTraining:
         self.model = create_slide_model(
             config.encoder, dim=self.bag.dim, outputs=self.task.outputs, **config.options
         ).to(world.device)
+        if config.standardise:
+            self.model.standardise(*row_statistics(self._sampled()))
+            self.model.to(world.device)
         world.same_weights(self.model)
         self.optimizer = _optimizer(self.model, config)
         self.patience = Patience(
@@ -129,6 +133,21 @@ class FoldTraining:
             device=world.device if world.device.type == "cuda" else None,
             cache=config.cache or None,
             with_coords=self.model.needs_coords,
+        )
+
+    def _sampled(self) -> BagLoader:
+        """Some rows of every bag that is trained on, the same ones in every process."""
+        return BagLoader(
+            self.cohort.store,
+            space=self.cohort.space,
+            splits=self.cohort.splits,
+            part=TRAIN,
+            fold=self.fold,
+            bags_per_batch=DEFAULT_BAGS,
+            sample=RandomRows(SAMPLED_ROWS),
+            shuffle=False,
+            seed=self.config.seed,
+            cache=self.config.cache or None,
         )
 
     # Epochs

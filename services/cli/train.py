@@ -52,6 +52,9 @@ FLAGS = (
     Flag("bags_per_batch", int, "Default 8; with --patches-per-batch as many as fit."),
     Flag("patches_per_batch", int, "Patches of a batch at most."),
     Flag("sample", int, "Rows drawn of each bag for each step; default: all."),
+    Flag(
+        "standardise", bool, "Features to mean 0, deviation 1 (of the training part); default: as they are."
+    ),
     Flag("accumulate", int, "Batches of one step of the optimiser; default 1."),
     Flag("epochs", int, "Default 50."),
     Flag("lr", float, "AdamW's; default 2e-4."),
