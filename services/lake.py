@@ -11,10 +11,8 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from slidelake.errors import UsageError
-from slidelake.services.search_result import SearchResult
+from slidelake.services.lake_search import SearchMethods
+from slidelake.services.lake_text import TextMethods
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +50,7 @@ def open(
     return Lake(store.at(snapshot) if snapshot else store)
 
 
-class Lake:
+class Lake(SearchMethods, TextMethods):
     """Slides, their bags, and the search over them. Nothing is read until asked."""
 
     def __init__(self, store: "FeatureStore") -> None:
@@ -264,55 +262,6 @@ class Lake:
         from slidelake.store import replicate
 
         return replicate(self.store, url, **options)
-
-    def search(
-        self,
-        *,
-        slide: str | None = None,
-        at: tuple[int, int] | None = None,
-        image: "str | PathLike[str] | np.ndarray[Any, Any] | None" = None,
-        mpp: float | None = None,
-        space: str | None = None,
-        aggregator: str = "mean",
-        k: int = 20,
-        where: Mapping[str, Any] | Sequence[str] | None = None,
-        exclude_same_patient: bool = False,
-        exclude_patient: str | None = None,
-        exact: bool | None = None,
-    ) -> "SearchResult":
-        """Patches like one patch (`slide` and `at`, level-0 px) or like an image; slides like one slide.
-
-        `where` filters by metadata: {"site": "larynx"} or ["age>=50", "stage in I,II"]. Scores are true
-        cosines in −1…1. Raises QueryError, FilterError, UnknownSlideError, UnknownSpaceError,
-        IndexMissingError.
-        """
-        from slidelake.index import Filter, parse_where
-
-        wanted: Filter | None = None
-        if isinstance(where, Mapping):
-            wanted = Filter.from_dict(where)
-        elif where:
-            wanted = parse_where(list(where))
-        common: dict[str, Any] = {
-            "space": space,
-            "k": k,
-            "where": wanted,
-            "exclude_patient": exclude_patient,
-            "exclude_same_patient": exclude_same_patient,
-            "exact": exact,
-        }
-        if image is not None:
-            if slide is not None or at is not None:
-                raise UsageError(
-                    "a search takes one query", remedy="Pass image=, or slide= with at=, not both."
-                )
-            source = image if isinstance(image, np.ndarray) else Path(image)
-            return SearchResult(self.index.search_image(source, mpp=mpp, **common), self.store)
-        if slide is None:
-            raise UsageError("a search needs a query", remedy="Pass slide= with at=, slide=, or image=.")
-        if at is not None:
-            return SearchResult(self.index.search_patch(slide, *at, **common), self.store)
-        return SearchResult(self.index.search_slide(slide, aggregator=aggregator, **common), self.store)
 
     def delete(
         self,
