@@ -3,7 +3,7 @@
 Bags are drawn patient by patient from an encoded synthetic atlas (needle_bags.py) and committed to a lake; a slide is
 positive by 10 patches of necrosis, and the other patches are of every other tissue. Trained by
 `slidelake.encoders.training` on 16 patients, the epoch chosen on 4, measured on 8 that were never seen; no patch and no
-stain of theirs was in training. Rates and epochs were chosen on seed 100; the seeds that are reported are others.
+stain of theirs was in training. The recipe was chosen on seeds 100 to 103; the seeds that are reported are others.
 
 `auroc_<slide encoder>` over held-out slides, median over seeds; `attention_ap`: average precision of ABMIL's attention
 for the planted rows of held-out positive slides (chance 0.005), and `attention_ap_<slide encoder>` of the others.
@@ -45,16 +45,20 @@ class Size:
     epochs: int
 
 
-FULL = Size(28, DEFAULT_SIZE, 6, 2000, 10, 60)
+FULL = Size(28, DEFAULT_SIZE, 6, 2000, 10, 120)
 #: Small slides lack a tissue now and then: some of these patients have no needle and fall out.
 QUICK = Size(12, (3072, 3072), 12, 1000, 5, 30)
-#: One recipe, apart from the rate: a wide projection wants a lower one.
-RECIPE: dict[str, Any] = {"bags_per_batch": 4, "sample": 250, "patience": 0, "bootstrap": 0}
+#: One recipe for all. The texture encoder's rows are small numbers, so they are standardised; few rows a step and a
+#: strong decay keep a projection from learning the training bags by heart before it has found the needles.
+RECIPE: dict[str, Any] = {
+    "bags_per_batch": 8, "sample": 250, "lr": 1e-3, "weight_decay": 0.1, "standardise": True, "patience": 0,
+    "bootstrap": 0,
+}  # fmt: skip
 ENCODERS: dict[str, dict[str, Any]] = {
-    "mean": {"encoder": "mean", "lr": 1e-2},
-    "abmil": {"encoder": "abmil", "lr": 1e-2},
-    "clam": {"encoder": "clam-sb", "lr": 1e-3, "options": {"projection": 256, "hidden": 128}},
-    "acmil": {"encoder": "acmil", "lr": 1e-2},
+    "mean": {"encoder": "mean"},
+    "abmil": {"encoder": "abmil"},
+    "clam": {"encoder": "clam-sb", "options": {"projection": 256, "hidden": 128}},
+    "acmil": {"encoder": "acmil"},
 }
 
 
