@@ -70,13 +70,20 @@ def write_predictions(path: Path, predictions: Iterable[Prediction]) -> Path:
     classes = any(row.label for row in rows)
     names = list(dict.fromkeys(name for row in rows for name in row.values))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        shown = [f"p_{name}" for name in names] if classes else names
-        writer.writerow(["slide_id", *(["predicted"] if classes else []), *shown])
-        for row in rows:
-            numbers = [repr(row.values[name]) if name in row.values else "" for name in names]
-            writer.writerow([row.slide_id, *([row.label] if classes else []), *numbers])
+    beside = path.with_name(
+        f".{path.name}.part"
+    )  # a file that is there stays as it is until the new one is whole
+    try:
+        with beside.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            shown = [f"p_{name}" for name in names] if classes else names
+            writer.writerow(["slide_id", *(["predicted"] if classes else []), *shown])
+            for row in rows:
+                numbers = [repr(row.values[name]) if name in row.values else "" for name in names]
+                writer.writerow([row.slide_id, *([row.label] if classes else []), *numbers])
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
     return path
 
 

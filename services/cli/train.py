@@ -63,7 +63,11 @@ FLAGS = (
     Flag("clip", float, "Norm of the gradient at most; default 1; 0: as it is."),
     Flag("patience", int, "Stop after so many epochs without a better one; default 10; 0: never."),
     Flag("metric", str, "What better is, on the validation part: loss (default), auroc, c_index, …"),
-    Flag("precision", str, "auto (default: bf16 on a GPU that has it), bf16, fp16 or no."),
+    Flag(
+        "precision",
+        str,
+        "auto (default: bf16 on a GPU that has it), bf16, fp16 or no; not the attention kernel.",
+    ),
     Flag("seed", int, "Of splits, weights and order; default 0."),
     Flag("device", str, "auto (default), cpu, cuda, cuda:1 or mps."),
     Flag("bootstrap", int, "Draws of the 95 % intervals; default 1000; 0: none."),
