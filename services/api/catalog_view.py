@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["CatalogView", "Row", "read_catalog_view"]
 
 _MOST_VALUES = 50
+#: What every slide has, beside the metadata's columns.
+_SORTED_BY = ("slide_id", "patient_id", "patches", "mpp", "width", "height")
 
 
 @dataclass(frozen=True)
@@ -76,24 +78,16 @@ class CatalogView:
 
     def _sorted(self, rows: Sequence[Row], sort: str) -> list[Row]:
         name, backwards = sort.removeprefix("-"), sort.startswith("-")
-        own = {
-            "slide_id": lambda row: row.slide_id,
-            "patches": lambda row: row.patches,
-            "mpp": lambda row: row.mpp,
-            "width": lambda row: row.width,
-            "height": lambda row: row.height,
-        }
-        if name in own:
-            key = own[name]
-        elif name in self.columns and self.columns[name].level == "slide":
-
-            def key(row: Row) -> Any:
-                return row.values.get(name)
-        else:
-            known = [*own, *(n for n, c in self.columns.items() if c.level == "slide" and n not in own)]
+        if name not in _SORTED_BY and not (name in self.columns and self.columns[name].level == "slide"):
+            known = [*_SORTED_BY, *(n for n, c in self.columns.items() if c.level == "slide")]
             raise UsageError(
-                f"slides cannot be sorted by {name[:80]!r}", remedy=f"Sort by one of: {', '.join(known)}."
+                f"slides cannot be sorted by {name[:80]!r}",
+                remedy=f"Sort by one of: {', '.join(dict.fromkeys(known))}.",
             )
+
+        def key(row: Row) -> Any:
+            return getattr(row, name) if name in _SORTED_BY else row.values.get(name)
+
         there = [row for row in rows if key(row) is not None]
         absent = [row for row in rows if key(row) is None]
         return [*sorted(there, key=key, reverse=backwards), *absent]

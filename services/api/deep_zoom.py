@@ -131,8 +131,8 @@ def from_picture(
     # Centres of pixels: place in the picture = left + (place in the result + ½)·step − ½.
     matrix = np.array([[step_x, 0, left + step_x / 2 - 0.5], [0, step_y, top + step_y / 2 - 0.5]])
     how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    drawn: NDArray[np.uint8] = cv2.warpAffine(
-        picture, matrix, (width, height), flags=how, borderMode=cv2.BORDER_REPLICATE
+    drawn = np.asarray(
+        cv2.warpAffine(picture, matrix, (width, height), flags=how, borderMode=cv2.BORDER_REPLICATE), np.uint8
     )
     xs = left + (np.arange(width) + 0.5) * step_x
     ys = top + (np.arange(height) + 0.5) * step_y
@@ -146,10 +146,8 @@ def resized(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.ui
     if pixels.shape[:2] == (height, width):
         return pixels
     smaller = pixels.shape[1] >= width and pixels.shape[0] >= height
-    made: NDArray[np.uint8] = cv2.resize(
-        pixels, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-    )
-    return made
+    how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=how), np.uint8)
 
 
 def _level_for(downsamples: tuple[float, ...], scale: float) -> int:

@@ -129,6 +129,6 @@ class ColumnInfo(BaseModel):
     """A column that filters may name; `values` where it is text with at most 50 of them."""
 
     name: str
-    kind: Literal["text", "integer", "number", "boolean"]
-    level: Literal["slide", "patch"]
+    kind: str = Field(description="text, integer, number or boolean.", examples=["text"])
+    level: str = Field(description="slide or patch.", examples=["slide"])
     values: list[Any] | None = None

@@ -10,8 +10,8 @@ from slidelake.services.api.auth import Reader
 from slidelake.services.api.conditional import not_modified, tagged
 from slidelake.services.api.context import SharedContext
 from slidelake.services.api.pixels import draw_patch
+from slidelake.services.api.send_picture import looked_up, send_picture
 from slidelake.services.api.sources import GridFacts, SourceBook
-from slidelake.services.api.tiles import painted, send_picture
 
 __all__ = ["grid_of", "router"]
 
@@ -40,7 +40,7 @@ async def patch(
     size: Annotated[int | None, Query(ge=16, le=1024, description="Pixels a side; else the grid's.")] = None,
 ) -> Response:
     """The patch whose top-left corner is level-0 (x, y), as its encoder saw it where the slide can be read."""
-    book = context.sources.peek(slide_id) or await painted(context, lambda: context.source(slide_id))
+    book = await looked_up(context, slide_id)
     grid = grid_of(book, space)
     _check_place(book, grid, x, y)
     side = size or grid.patch_px or 256

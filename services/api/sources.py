@@ -189,8 +189,9 @@ def _facts(commit: "Commit") -> GridFacts:
 
 def _power(properties: Any) -> float | None:
     """The objective's power that the file named; None where it is no number."""
+    said = properties.get("openslide.objective-power") if isinstance(properties, Mapping) else None
     try:
-        power = float((properties or {}).get("openslide.objective-power"))
+        power = float(said) if said is not None else 0.0
     except (TypeError, ValueError):
         return None
     return power if 0 < power < 1000 else None
