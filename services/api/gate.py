@@ -52,6 +52,9 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if self._context.settings.prefix:
+            # Routes are found below it, whether a proxy stripped it from the path or not.
+            scope["root_path"] = self._context.settings.prefix
         visit = _Visit(scope, send, self._headers)
         try:
             refusal = self._refusal(scope)
@@ -65,6 +68,9 @@ class Gate:
     def _refusal(self, scope: Scope) -> Response | None:
         """Why the request is not looked at any further; None where it is."""
         settings = self._context.settings
+        if settings.prefix and scope["path"] == settings.prefix:
+            # The page's own addresses are relative: they need the slash.
+            return Response(status_code=307, headers={"location": f"{settings.prefix}/"})
         headers = dict(scope["headers"])
         if settings.hosts and not _host_is_one_of(headers.get(b"host", b""), settings.hosts):
             # A name that somebody made point here: their page would be of the same origin as ours.
