@@ -188,7 +188,7 @@ def test_each_error_has_its_status_and_the_one_form(lake, kind, status):
     }
 
 
-def test_what_nobody_expected_is_a_500_that_tells_nothing_but_its_number(lake, caplog):
+def test_what_nobody_expected_is_a_500_that_tells_nothing_but_its_number(lake, heard):
     def fail() -> None:
         raise ZeroDivisionError("a secret")
 
@@ -200,7 +200,7 @@ def test_what_nobody_expected_is_a_500_that_tells_nothing_but_its_number(lake, c
     assert answer.status_code == 500
     assert "my-own-7" in error(answer)["problem"]
     assert "secret" not in answer.text
-    (record,) = [each for each in caplog.records if each.exc_info]
+    (record,) = [each for each in heard if each.exc_info]
     assert record.request_id == "my-own-7"
 
 

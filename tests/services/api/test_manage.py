@@ -44,7 +44,8 @@ def test_deleting_a_slide(tmp_path):
         again = client.request("DELETE", "/api/slides/S1", params={"confirm": "S1"})
         assert again.status_code == 404
         assert client.app.state.context.pool.open == 0
-        assert client.get("/api/status").json()["index"]["state"] == "follows the store"
+        tables = client.get("/api/status").json()["index"]["tables"]
+        assert [(table["slides"], table["gone"]) for table in tables] == [(1, 0), (1, 0)]
     (deleted,) = [line for line in lines(audit) if line["action"] == "delete"]
     assert (deleted["caller"], deleted["slide"]) == ("ward-4", "S1")
     assert token not in audit.read_text()

@@ -1,0 +1,67 @@
+"""Requests made from our own OpenAPI document, valid and not: none of them is the server's failure."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from schemathesis.checks import not_a_server_error
+
+from slidelake.services.api import ServeSettings, create_app
+from slidelake.services.lake import open as open_lake
+
+#: Every other request of an operation names what there is: not all shall end at an unknown id.
+KNOWN = {"slide_id": "S1", "space": "256px-0.5mpp"}
+
+
+@pytest.fixture
+def schema(archive: Path, tmp_path: Path) -> Any:
+    """Our document, over an app whose lake may be deleted slide by slide."""
+    shutil.copytree(archive / "lake", tmp_path / "lake")
+    app = create_app(open_lake(tmp_path / "lake"), ServeSettings(fresh_for=60.0))
+    return schemathesis.openapi.from_asgi("/api/openapi.json", app)
+
+
+def ask(schema: Any, examples: int, chance: int) -> Iterator[tuple[str, list[int]]]:
+    """Ask each operation that often; its name and the statuses. Raises for a status of 500 and above."""
+    for result in schema.get_all_operations():
+        operation = result.ok()
+        seen: list[int] = []
+
+        @seed(chance)
+        @settings(
+            max_examples=examples,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+            phases=[Phase.explicit, Phase.generate],
+        )
+        @given(case=operation.as_strategy())
+        def once(case: Any, seen: list[int] = seen) -> None:
+            if len(seen) % 2:
+                for asked in (case.path_parameters, case.query):
+                    for name in KNOWN.keys() & (asked or {}):
+                        asked[name] = KNOWN[name]
+            answer = case.call()
+            seen.append(answer.status_code)
+            case.validate_response(answer, checks=[not_a_server_error])
+
+        once()
+        yield f"{operation.method.upper()} {operation.path}", seen
+
+
+def test_no_request_of_our_document_breaks_the_server(schema: Any) -> None:
+    statuses = dict(ask(schema, 6, 0))
+    assert len(statuses) > 15
+    assert sum(200 in seen for seen in statuses.values()) > 5
+    assert max(max(seen) for seen in statuses.values()) < 500
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("chance", [1, 2, 3])
+def test_nor_do_many(schema: Any, chance: int) -> None:
+    statuses = dict(ask(schema, 150, chance))
+    assert max(max(seen) for seen in statuses.values()) < 500
