@@ -163,13 +163,21 @@ def heading_name(text: str) -> str | None:
     return None
 
 
-def _distance(one: str, other: str, limit: int) -> int:
-    """Levenshtein's distance; anything above `limit` where it is above."""
+def _near(one: str, other: str, limit: int) -> bool:
+    """Whether at most `limit` letters have to be put in, left out or replaced (Levenshtein's distance)."""
+    while one and other and one[0] == other[0]:
+        one, other = one[1:], other[1:]
+    while one and other and one[-1] == other[-1]:
+        one, other = one[:-1], other[:-1]
+    if max(len(one), len(other)) <= limit:
+        return True
+    if limit == 1:
+        return False  # both ends of what is left differ
     row = list(range(len(other) + 1))
     for i, letter in enumerate(one, 1):
         above, row[0] = row[0], i
         for j, against in enumerate(other, 1):
             above, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, above + (letter != against))
         if min(row) > limit:
-            return limit + 1
-    return row[-1]
+            return False
+    return row[-1] <= limit

@@ -75,7 +75,7 @@ def read_pdf(path: Path, options: ReadOptions) -> Iterator[Draft]:
         raise _refused(
             path, f"nothing could be read on its {count} pages", "Give a better scan, or the text."
         )
-    yield Draft(join_pages(pages), source, path.stem, notes=tuple(notes))
+    yield Draft(join_pages(pages), source, path.stem, str(path), ocr_pages=len(scanned), notes=tuple(notes))
 
 
 def _open(data: bytes, path: Path) -> Any:

@@ -13,7 +13,7 @@ from slidelake.index.reports.pdf_file import read_pdf
 from slidelake.index.reports.table_file import read_csv, read_jsonl
 from slidelake.index.reports.text_file import read_text
 
-__all__ = ["find_files", "read_file"]
+__all__ = ["count_reports", "find_files", "read_file"]
 
 Reader = Callable[[Path, ReadOptions], Iterator[Draft | ReportError] | Iterator[Draft]]
 #: One more kind of file: a reader, and its suffix here.
@@ -34,7 +34,7 @@ def find_files(sources: Sequence[str | PathLike[str]]) -> list[Path]:
     """The files that paths, folders and globs name, each once: all of a named file, of folders and globs those of a
     kind that is read, hidden ones not. Raises UsageError for a path that is not there."""
     found: dict[Path, None] = {}
-    for source in map(fspath, sources):
+    for source in [fspath(each) for each in sources]:
         path = Path(source).expanduser()
         if path.is_dir():
             for each in sorted(path.rglob("*")):
@@ -51,7 +51,21 @@ def find_files(sources: Sequence[str | PathLike[str]]) -> list[Path]:
             raise UsageError(
                 f"there is no file {source}", remedy="Name files, folders or globs with reports."
             )
-    return list({path.resolve(): path for path in reversed(found)}.values())[::-1]
+    # A file that is named twice, once through a link, is one; its name is that of the first.
+    once: dict[Path, Path] = {}
+    for path in found:
+        once.setdefault(path.resolve(), path.absolute())
+    return list(once.values())
+
+
+def count_reports(path: Path, options: ReadOptions) -> int:
+    """How many reports a file seems to hold, for progress: a table's rows, else one."""
+    if READERS.get(path.suffix.lower()) not in (read_csv, read_jsonl):
+        return 1
+    try:
+        return sum(1 for _ in READERS[path.suffix.lower()](path, options))
+    except (SlidelakeError, OSError):
+        return 1  # the reading itself says what is wrong
 
 
 def read_file(path: Path, options: ReadOptions) -> Iterator[Draft | SlidelakeError]:

@@ -53,7 +53,12 @@ def title_of(text: str, sections: Sequence[Section]) -> str:
             head, colon, rest = line.partition(":")
             said = _LEAD.sub("", rest if colon and heading_name(head) else line, count=1).strip(" .:;-")
             letters = sum(each.isalpha() or each == " " for each in said)
-            if len(said.split()) >= 2 and letters >= 0.8 * len(said) and len({*said.casefold()}) >= 6:
+            if (
+                len(said.split()) >= 2
+                and letters >= 0.8 * len(said)
+                and len({*said.casefold()}) >= 6
+                and not heading_name(said)
+            ):
                 return said if len(said) <= _TITLE else f"{said[: _TITLE - 1].rsplit(' ', 1)[0]}…"
     return ""
 

@@ -151,6 +151,7 @@ def _draft(
         text=text,
         source=Source(str(path), kind, hashlib.sha256(_bytes(row)).hexdigest()),
         name=patient_id or path.stem,
+        place=place,
         report_id=_FILE_SUFFIX.sub("", _id(said.get("report_id"))),
         patient_id=patient_id,
         slide_ids=_several(said.get("slide_id")),

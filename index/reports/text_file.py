@@ -25,7 +25,7 @@ def read_text(path: Path, options: ReadOptions) -> Iterator[Draft]:
         )
     data = path.read_bytes()
     text = decoded(data, options.encoding, path)
-    yield Draft(text, Source(str(path), "text", hashlib.sha256(data).hexdigest()), path.stem)
+    yield Draft(text, Source(str(path), "text", hashlib.sha256(data).hexdigest()), path.stem, str(path))
 
 
 def decoded(data: bytes, encoding: str, path: Path) -> str:
