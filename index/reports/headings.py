@@ -154,9 +154,7 @@ def heading_name(text: str) -> str | None:
     alphabet = _alphabet(letters)
     for length in range(len(letters) - allowed, len(letters) + allowed + 1):
         for key, other in _BY_LENGTH.get(length, ()):
-            near = (alphabet ^ other).bit_count() <= 2 * allowed and _distance(
-                letters, key, allowed
-            ) <= allowed
+            near = (alphabet ^ other).bit_count() <= 2 * allowed and _near(letters, key, allowed)
             # A letter apart, and the opposite of each other.
             if near and ("MACRO" in letters) == ("MACRO" in key):
                 return _NAMES[key]
