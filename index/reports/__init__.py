@@ -6,9 +6,18 @@ if TYPE_CHECKING:
     from slidelake.index.reports.add import Refused, ReportsAdded, add_reports
     from slidelake.index.reports.clean import clean_text
     from slidelake.index.reports.options import ReadOptions
+    from slidelake.index.reports.read import find_files
     from slidelake.index.reports.sections import find_sections
 
-__all__ = ["ReadOptions", "Refused", "ReportsAdded", "add_reports", "clean_text", "find_sections"]
+__all__ = [
+    "ReadOptions",
+    "Refused",
+    "ReportsAdded",
+    "add_reports",
+    "clean_text",
+    "find_files",
+    "find_sections",
+]
 
 _LAZY = {
     "ReadOptions": "slidelake.index.reports.options",
@@ -16,6 +25,7 @@ _LAZY = {
     "ReportsAdded": "slidelake.index.reports.add",
     "add_reports": "slidelake.index.reports.add",
     "clean_text": "slidelake.index.reports.clean",
+    "find_files": "slidelake.index.reports.read",
     "find_sections": "slidelake.index.reports.sections",
 }
 
