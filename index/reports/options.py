@@ -28,5 +28,5 @@ class ReadOptions:
     pages: int = 300
     ocr_dpi: int = 300
     page_pixels: int = 25_000_000
-    image_pixels: int = 250_000_000
+    image_pixels: int = 100_000_000
     ocr_seconds: float = 120.0

@@ -50,8 +50,9 @@ def title_of(text: str, sections: Sequence[Section]) -> str:
             continue
         for line in text[section.start : section.end].split("\n"):
             # Past the heading itself, and the letter or number of a part.
-            head, colon, rest = line.partition(":")
-            said = _LEAD.sub("", rest if colon and heading_name(head) else line, count=1).strip(" .:;-")
+            lead = _LEAD.match(line)
+            _, end = _at_start(line, lead.end() if lead else 0)
+            said = line[end:].strip(" .:;-")
             letters = sum(each.isalpha() or each == " " for each in said)
             if (
                 len(said.split()) >= 2
@@ -83,7 +84,7 @@ def _headings(text: str) -> Iterator[tuple[int, str, str]]:
         after = lead.end() if lead else 0
         name, end = _at_start(line, after)
         if name:
-            yield start + after, name, line[end:].strip(" :.-*_;")
+            yield start, name, line[end:].strip(" :.-*_;")
         for place, name in _within(line, end):
             yield start + place, name, line[place:]
         start += len(line) + 1
