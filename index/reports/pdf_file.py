@@ -54,14 +54,13 @@ def read_pdf(path: Path, options: ReadOptions) -> Iterator[Draft]:
             except MissingDependencyError as error:
                 if len(scanned) == count:
                     raise
-                notes = [f"{len(scanned)} scanned pages were not read: {error.problem}"]
+                notes = [f"scanned pages that were not read: {len(scanned)} ({error.problem})"]
                 scanned = []
         images = (_draw(document, number, options) for number in scanned)
         for number, page in zip(
             scanned, read_images(images, options.ocr_language, options.ocr_seconds), strict=True
         ):
-            # What little text of its own the page has (a stamp) stays before what was read.
-            pages[number] = f"{pages[number]}\n{page.text}" if pages[number].strip() else page.text
+            pages[number] = _with_own(page.text, pages[number])
             letters += page.letters
             weighted += page.confidence * page.letters
     source = Source(
@@ -112,7 +111,7 @@ def _text_of(document: Any, number: int, path: Path) -> str:
 
 
 def _is_scan(document: Any, number: int, text: str, path: Path, options: ReadOptions) -> bool:
-    """Whether a page says next to nothing itself and has something to be looked at. An image that is too large is
+    """Whether a page says next to nothing itself and has something else to be looked at. An image that is too large is
     refused by the size that the file gives, before anything unpacks it."""
     import pypdfium2.raw as raw
 
@@ -121,7 +120,7 @@ def _is_scan(document: Any, number: int, text: str, path: Path, options: ReadOpt
     with closing(document[number]) as page:
         something = False
         for each in page.get_objects(max_depth=_DEPTH):
-            something = True
+            something = something or each.type != raw.FPDF_PAGEOBJ_TEXT
             if each.type == raw.FPDF_PAGEOBJ_IMAGE:
                 width, height = each.get_px_size()
                 if width * height > options.image_pixels:
@@ -132,6 +131,13 @@ def _is_scan(document: Any, number: int, text: str, path: Path, options: ReadOpt
                         "Scan it at 300 dpi, and save it anew.",
                     )
     return something
+
+
+def _with_own(read: str, own: str) -> str:
+    """What OCR read of a page, after those lines of its own text (a stamp) that it did not read."""
+    seen = "".join(read.split()).casefold()
+    stamps = [line for line in own.splitlines() if "".join(line.split()).casefold() not in seen]
+    return "\n".join([*stamps, read])
 
 
 def _draw(document: Any, number: int, options: ReadOptions) -> "Image":

@@ -53,13 +53,9 @@ def title_of(text: str, sections: Sequence[Section]) -> str:
             lead = _LEAD.match(line)
             _, end = _at_start(line, lead.end() if lead else 0)
             said = line[end:].strip(" .:;-")
-            letters = sum(each.isalpha() or each == " " for each in said)
-            if (
-                len(said.split()) >= 2
-                and letters >= 0.8 * len(said)
-                and len({*said.casefold()}) >= 6
-                and not heading_name(said)
-            ):
+            letters = [each for each in said.casefold() if each.isalpha() or each == " "]
+            # A bar code has few letters, and all of them alike.
+            if len(said.split()) >= 2 and len(letters) >= 0.8 * len(said) and len({*letters}) >= 6:
                 return said if len(said) <= _TITLE else f"{said[: _TITLE - 1].rsplit(' ', 1)[0]}…"
     return ""
 

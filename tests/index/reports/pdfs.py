@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["bomb_pdf", "encrypted_pdf", "poster_pdf", "scanned_pdf", "text_pdf"]
+__all__ = ["bomb_pdf", "encrypted_pdf", "mixed_pdf", "poster_pdf", "scanned_pdf", "text_pdf"]
 
 
 def text_pdf(path: Path, pages: Sequence[Sequence[str]]) -> Path:
@@ -73,6 +73,19 @@ def poster_pdf(path: Path) -> Path:
     draw = b"100 100 m 14000 14000 l S"
     page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 14400 14400]/Contents 4 0 R>>"
     return _by_hand(path, [page, b"<</Length %d>>stream\n%s\nendstream" % (len(draw), draw)])
+
+
+def mixed_pdf(path: Path, lines: Sequence[str]) -> Path:
+    """A page with text, and one that is a picture."""
+    from pypdfium2 import PdfDocument
+
+    with (
+        closing(PdfDocument(text_pdf(path.with_suffix(".text"), [[*lines, *lines]]))) as text,
+        closing(PdfDocument(scanned_pdf(path.with_suffix(".scan"), [lines], dpi=50))) as scan,
+    ):
+        text.import_pages(scan)
+        text.save(path)
+    return path
 
 
 def _by_hand(path: Path, objects: Sequence[bytes], trailer: bytes = b"") -> Path:
