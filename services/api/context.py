@@ -18,6 +18,7 @@ from slidelake.services.api.catalog_view import CatalogView, Row, read_catalog_v
 from slidelake.services.api.metrics import Metrics
 from slidelake.services.api.models import SpaceInfo
 from slidelake.services.api.remembered import Remembered
+from slidelake.services.api.reports_view import read_reports
 from slidelake.services.api.sessions import Sessions
 from slidelake.services.api.settings import ServeSettings
 from slidelake.services.api.slide_pool import SlidePool
@@ -28,7 +29,7 @@ from slidelake.services.api.tokens import Tokens
 if TYPE_CHECKING:
     from slidelake.services.api.auth import Caller
     from slidelake.services.lake import Lake
-    from slidelake.store import SlideState
+    from slidelake.store import ReportHead, SlideState
 
 __all__ = ["Context", "Picture", "SharedContext", "shared_context"]
 
@@ -66,6 +67,9 @@ class Context:
         self.states: Remembered[dict[str, SlideState]] = Remembered(lake.store.states, settings.fresh_for)
         self.spaces: Remembered[list[SpaceInfo]] = Remembered(
             lambda: read_spaces(lake.store, self.catalog.get(), self.states.get()), settings.fresh_for
+        )
+        self.reports: Remembered[dict[str, ReportHead]] = Remembered(
+            lambda: read_reports(lake.store), settings.fresh_for
         )
         self.status: Remembered[dict[str, Any]] = Remembered(lake.status, settings.fresh_for)
         #: Decodes and draws: as many at once as there are processors; more would only get in each other's way.
@@ -117,7 +121,7 @@ class Context:
             if (book := self.sources.peek(slide_id)) is not None:
                 self.pool.forget(book.slide.uri)
             self.sources.forget(slide_id)
-        for listing in (self.catalog, self.states, self.spaces, self.status):
+        for listing in (self.catalog, self.states, self.spaces, self.status, self.reports):
             listing.forget()
 
     def audit(self, caller: "Caller", action: str, **facts: Any) -> None:

@@ -11,7 +11,11 @@ __all__ = [
     "Described",
     "ErrorAnswer",
     "GridInfo",
+    "ReportAnswer",
+    "ReportEntry",
     "ReportLine",
+    "ReportSection",
+    "ReportSource",
     "SlideDetails",
     "SlidePage",
     "SlideSummary",
@@ -132,3 +136,47 @@ class ColumnInfo(BaseModel):
     kind: str = Field(description="text, integer, number or boolean.", examples=["text"])
     level: str = Field(description="slide or patch.", examples=["slide"])
     values: list[Any] | None = None
+
+
+class ReportEntry(BaseModel):
+    """A report in a list."""
+
+    report_id: str = Field(examples=["TCGA-CR-7395.8a31b2c4"])
+    title: str
+    patient_id: str = Field(examples=["TCGA-CR-7395"])
+    slide_ids: list[str] = Field(
+        description="The slides that it names; none: it is about all of its patient's."
+    )
+    sections: list[str] = Field(examples=[["Diagnosis", "Microscopic description"]])
+
+
+class ReportSection(BaseModel):
+    """A named part of a report: characters `start` to `end` of its text; no name before the first heading."""
+
+    name: str
+    start: int
+    end: int
+
+
+class ReportSource(BaseModel):
+    """Where a report came from; `ocr_confidence` 0 to 100 where it was read by OCR."""
+
+    uri: str
+    kind: str = Field(examples=["pdf"])
+    sha256: str
+    pages: int
+    ocr_confidence: float | None
+
+
+class ReportAnswer(BaseModel):
+    """A report with its text."""
+
+    report_id: str
+    patient_id: str
+    slide_ids: list[str]
+    title: str
+    text: str
+    sections: list[ReportSection]
+    source: ReportSource
+    metadata: dict[str, str | int | float | bool]
+    added: str = Field(description="When the lake took this text (ISO 8601, UTC).")
