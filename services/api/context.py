@@ -68,10 +68,10 @@ class Context:
         self.spaces: Remembered[list[SpaceInfo]] = Remembered(
             lambda: read_spaces(lake.store, self.catalog.get(), self.states.get()), settings.fresh_for
         )
+        self.status: Remembered[dict[str, Any]] = Remembered(lake.status, settings.fresh_for)
         self.reports: Remembered[dict[str, ReportHead]] = Remembered(
             lambda: read_reports(lake.store), settings.fresh_for
         )
-        self.status: Remembered[dict[str, Any]] = Remembered(lake.status, settings.fresh_for)
         #: Decodes and draws: as many at once as there are processors; more would only get in each other's way.
         self.painters = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="slidelake-pixels")
         self._audit = AuditLog(settings.audit) if settings.audit is not None else None
