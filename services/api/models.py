@@ -8,6 +8,7 @@ __all__ = [
     "AggregatorOfSlide",
     "ColumnInfo",
     "DeepZoomInfo",
+    "DeletionAnswer",
     "Described",
     "ErrorAnswer",
     "GridInfo",
@@ -20,6 +21,8 @@ __all__ = [
     "SlidePage",
     "SlideSummary",
     "SpaceInfo",
+    "StatusAnswer",
+    "SyncAnswer",
 ]
 
 Pixels = Literal["slide", "thumbnail", "none"]
@@ -180,3 +183,61 @@ class ReportAnswer(BaseModel):
     source: ReportSource
     metadata: dict[str, str | int | float | bool]
     added: str = Field(description="When the lake took this text (ISO 8601, UTC).")
+
+
+class SpaceCount(BaseModel):
+    """How much is in a space."""
+
+    space: str
+    slides: int
+    patches: int
+
+
+class IndexStatus(BaseModel):
+    """What the index holds, and how it differs from the store."""
+
+    model_config = ConfigDict(extra="allow")
+
+    state: str = Field(examples=["follows the store"])
+    exists: bool
+    stale: int
+    tables: list[dict[str, Any]]
+
+
+class StatusAnswer(BaseModel):
+    """What the lake holds."""
+
+    model_config = ConfigDict(extra="allow")
+
+    slides: int
+    patients: int
+    spaces: list[SpaceCount]
+    quarantine: list[dict[str, Any]] = Field(
+        description="Slides that did not go in: reason, message, remedy."
+    )
+    runs: int
+    index: IndexStatus
+
+
+class DeletionAnswer(BaseModel):
+    """What was deleted: slides, objects of the store by part, rows of the index."""
+
+    model_config = ConfigDict(extra="allow")
+
+    slides: list[str]
+    objects: dict[str, int]
+    index_rows: int
+    notes: list[str]
+
+
+class SyncAnswer(BaseModel):
+    """What a sync of the index did; `failed` names slides that could not be read, and why."""
+
+    model_config = ConfigDict(extra="allow")
+
+    changed: bool
+    added: int
+    replaced: int
+    removed: int
+    unchanged: int
+    failed: list[tuple[str, str]]

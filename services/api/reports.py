@@ -55,6 +55,7 @@ def report(report_id: str, request: Request, context: SharedContext, caller: Rea
     headers = {"cache-control": "private, no-cache"}
     if (same := not_modified(request, etag, headers)) is not None:
         return same
+    context.audit(caller, "report read", report=head.report_id, patient=head.patient_id)
     whole = ReportAnswer.model_validate(context.lake.store.reports.get(head.report_id).to_dict())
     return Response(whole.model_dump_json(), media_type="application/json", headers=tagged(etag, headers))
 
