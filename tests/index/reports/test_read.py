@@ -224,9 +224,8 @@ def test_without_tesseract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert "apt-get install tesseract-ocr" in found.remedy
     # Pages with text of their own are taken; that the others were not read is said.
     text = draft(mixed_pdf(tmp_path / "mixed.pdf", LINES))
-    assert text.notes == (
-        "scanned pages that were not read: 1 (the report is a scan, and Tesseract, which reads scans, is not installed)",
-    )
+    [note] = text.notes
+    assert note.startswith("scanned pages that were not read: 1 (the report is a scan, and Tesseract")
 
 
 def test_ocr_that_takes_too_long(tmp_path: Path) -> None:
