@@ -280,13 +280,15 @@ class ReportStore:
 
     def _read(self, report_id: str, *, damaged_too: bool = True) -> tuple[Report, int] | None:
         """The latest generation and its number; None where there is none. One that is damaged raises, or is logged."""
-        while True:
+        for left in reversed(range(_ATTEMPTS)):
             numbers = self._generations(report_id)
             if not numbers:
                 return None
             try:
                 data = self._store.objects.read(report_key(report_id, numbers[-1]))
             except FileNotFoundError:
+                if not left:
+                    raise
                 continue  # the next generation was put since, or the report removed
             try:
                 return parse_report(report_id, data, self._url(report_id, numbers[-1])), numbers[-1]
@@ -295,6 +297,7 @@ class ReportStore:
                     raise
                 log.warning("a report cannot be read", extra={"report_id": report_id, "why": error.problem})
                 return None
+        return None
 
     def _url(self, report_id: str, number: int) -> str:
         return self._store.objects.url_of(report_key(report_id, number))

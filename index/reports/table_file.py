@@ -186,7 +186,9 @@ def _keepable(value: Any) -> bool:
     """Whether a value is kept beside the report: a plain one that says something. Nested ones are not."""
     if isinstance(value, str):
         return 0 < len(value.strip()) <= _VALUE_LIMIT
-    return isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))
+    return (isinstance(value, int) and abs(value) < 2**63) or (
+        isinstance(value, float) and math.isfinite(value)
+    )
 
 
 def _bytes(row: Mapping[str, Any]) -> bytes:

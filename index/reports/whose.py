@@ -75,8 +75,8 @@ class Owners:
         """Raises ReportError where slides and patient contradict one another."""
         named, unknown = self._named(draft)
         name = draft.report_id or draft.name
-        if not draft.slide_ids:
-            named += self._by_name(name)
+        if not (draft.slide_ids or draft.patient_id or self._from_pattern(name)):
+            named = self._by_name(name)
         known = {
             patient
             for slide_id, patient in (self._slides[each.casefold()] for each in named)

@@ -54,7 +54,6 @@ def test_add_list_show_remove(lake: Path, table: Path) -> None:
         "2 reports, 2 slides",
         "final diagnosis 1",
         "the report is empty",
-        "line 5",
     ):
         assert part in said
     assert "slidelake index sync" in said
@@ -96,6 +95,7 @@ def test_exit_codes(lake: Path, tmp_path: Path, table: Path) -> None:
 
 def test_reports_go_with_their_patient(lake: Path, table: Path) -> None:
     run("reports", "add", table, "--store", lake)
+    assert "would delete: S0, 1 report\n" in run("delete", "--patient", "P0", "--dry-run", "--store", lake)[1]
     code, said = told("delete", "--patient", "P0", "--yes", "--store", lake)
     assert (code, said["objects"]["reports"]) == (0, 1)
     assert told("verify", "--deleted", "--store", lake)[0] == 0

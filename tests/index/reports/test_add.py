@@ -61,6 +61,7 @@ def owner(store: FeatureStore, report_id: str) -> tuple[str, tuple[str, ...]]:
         ({"id": "P2_final"}, "", "P2", ()),
         ({"id": "S1-b_report"}, "", "P1", ("S1-b",)),
         ({"id": "S10"}, "", "S10", ()),
+        ({"id": "S2", "patient_id": "P1"}, "", "P1", ()),
         ({"id": "case7-P2-x"}, r"-(P\d)-", "P2", ()),
         ({"id": "case7-P5-x"}, r"P\d", "P5", ()),
         ({"id": "TCGA-AB-1234.0F-ABCD"}, "", "TCGA-AB-1234", ()),
@@ -229,6 +230,26 @@ def test_two_calls_at_once(store: FeatureStore, tmp_path: Path) -> None:
     assert sum(each.made for each in found) == 20
     assert sum(each.same for each in found) == 20
     assert len(store.reports.ids()) == 20
+
+
+def test_what_is_shown_is_clean(store: FeatureStore, tmp_path: Path) -> None:
+    row = {
+        "id": "A",
+        "patient_id": "P1",
+        "title": "a\x1b[31m\nb",
+        "site": "lu\x07ng \u202e",
+        "big": 2**70,
+        "n": 3,
+    }
+    add_reports(store, [table(tmp_path / "t.jsonl", row)])
+    report = store.reports.get("A")
+    assert (report.title, dict(report.metadata)) == ("a[31m b", {"site": "lung", "n": 3})
+    bad = table(
+        tmp_path / "bad.jsonl", {"id": "B", "patient_id": "P\x1b1"}, {"id": "C", "patient_id": "P" * 201}
+    )
+    assert [each.problem for each in add_reports(store, [bad]).refused] == [
+        "the report B has the character U+001B in its patient_id", "the report C has no patient",
+    ]  # fmt: skip
 
 
 def test_an_empty_lake_takes_reports(tmp_path: Path) -> None:
