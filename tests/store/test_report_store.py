@@ -297,6 +297,19 @@ def test_a_slide_goes_and_another_of_its_patient_lives(store: FeatureStore) -> N
     assert store.reports.put(report("patient")) == "made"
 
 
+def test_a_deletion_that_was_cut_off_is_finished_by_gc(store: FeatureStore) -> None:
+    store.reports.put(report("patient", "P1"))
+    store.reports.put(report("slide", "P1", slide_ids=("S1",)))
+    store.reports.put(report("other", "P2"))
+    store.denied.add(slide_id="S1", because=[store.denied.hash_of("slide", "S1")])
+    assert collect_garbage(store).swept["reports"] == 2
+    assert store.reports.ids() == ["other"]
+    with pytest.raises(SlideDeletedError):
+        store.reports.put(report("patient", "P1"))
+    store.denied.allow(slide_id="S1")
+    assert store.reports.put(report("patient", "P1")) == "made"
+
+
 def test_no_byte_of_them_is_left(cohort: Path, tmp_path: Path) -> None:
     store = copy_of(cohort, tmp_path / "store", "local")
     store.reports.put(report("Whipple-1", "P1", text="A rare word: xanthogranulomatous."))
