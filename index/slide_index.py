@@ -15,7 +15,11 @@ from slidelake.index.hits import Hits, Query
 from slidelake.index.image_query import prepare_image
 from slidelake.index.live import LiveView, live_versions
 from slidelake.index.locate import patch_at
-from slidelake.index.search import Request, check_k, find, query_vector
+from slidelake.index.opener import Opener
+from slidelake.index.patients import patient_of, patients
+from slidelake.index.region_queries import RegionQueries
+from slidelake.index.scope import Request
+from slidelake.index.search import check_k, find, query_vector
 from slidelake.index.slides_table import version_of
 from slidelake.index.sync import SyncReport, synchronise
 from slidelake.index.tables import SLIDES, Collection, facts, metadata_generation
@@ -34,7 +38,7 @@ EXACT_BELOW = 50_000
 Where = Filter | Mapping[str, Any] | Sequence[str] | str | None
 
 
-class SlideIndex:
+class SlideIndex(RegionQueries):
     """The LanceDB index beside a store's data: derived, and always safe to remove and sync again.
 
     Searches share these arguments: `space` (may be short, or left out where there is one), `k` hits, `where`
@@ -44,29 +48,46 @@ class SlideIndex:
     vectors: `Hits.stale` counts them and `Hits.notes` say it. Raises IndexMissingError before the first sync,
     QueryError for what cannot be searched for, FilterError for a filter on no column.
 
-    A server may set `fresh_for`: seconds for which the store's listing is remembered (0.4 s at 10,000
-    slides).
+    A server may set `fresh_for`, seconds for which the store's listing is remembered (0.4 s at 10,000
+    slides), and `resident_bytes`, memory in which vectors are kept for fast exact searches: see `serve`.
     """
 
     def __init__(
-        self, store: FeatureStore, *, exact_below: int = EXACT_BELOW, fresh_for: float = 0.0
+        self,
+        store: FeatureStore,
+        *,
+        exact_below: int = EXACT_BELOW,
+        fresh_for: float = 0.0,
+        resident_bytes: int = 0,
     ) -> None:
         self.store = store
         self.exact_below = exact_below
         self._connection = Connection(store)
-        self._view = LiveView(store, fresh_for)
         self._encoders: dict[str, PatchEncoder] = {}
+        self.serve(fresh_for=fresh_for, resident_bytes=resident_bytes)
+
+    def serve(self, *, fresh_for: float, resident_bytes: int) -> None:
+        """From now on: remember the store's listing and the opened tables for `fresh_for` seconds, and keep vectors
+        in at most `resident_bytes` of memory, where every search of them is exact. What is shown is checked still."""
+        self._view = LiveView(self.store, fresh_for)
+        self._opener = Opener(self._connection, fresh_for=fresh_for, resident_bytes=resident_bytes)
 
     def sync(self, *, progress: Callable[..., None] | None = None) -> SyncReport:
         """Make the index follow the store; a second run writes nothing. Waits for another sync to end."""
-        return synchronise(self.store, self._connection, exact_below=self.exact_below, progress=progress)
+        try:
+            return synchronise(self.store, self._connection, exact_below=self.exact_below, progress=progress)
+        finally:
+            self._opener.forget()
 
     def erase_denied(self) -> EraseReport:
         """Leaves nothing of slides on the store's deny-list in any version of any table; tables that held some,
         and those with approximate indexes, are written anew. Waits for a sync at work to end."""
         from slidelake.index.erase import erase_denied
 
-        return erase_denied(self.store, self._connection, exact_below=self.exact_below)
+        try:
+            return erase_denied(self.store, self._connection, exact_below=self.exact_below)
+        finally:
+            self._opener.forget()
 
     def denied_rows(self) -> dict[str, int]:
         """How many rows of slides on the store's deny-list each table still holds, in any of its versions."""
@@ -150,7 +171,7 @@ class SlideIndex:
         full = self.store.resolve_space(space)
         patch = patch_at(self.store, slide_id, full, x, y)
         slide_id = patch.slide_id  # as the store spells it
-        patient = self._patient(slide_id, full)
+        patient = patient_of(self.store, slide_id, full)
         query = Query(
             kind="patch",
             k=k,
@@ -159,7 +180,7 @@ class SlideIndex:
             row=patch.row,
             x=patch.x,
             y=patch.y,
-            exclude_patients=_patients(exclude_patient, patient if exclude_same_patient else None),
+            exclude_patients=patients(exclude_patient, patient if exclude_same_patient else None),
         )
         vector = query_vector(patch.feature)
         return self._find(Collection(full), vector, query, where, exact, exclude_row=(slide_id, patch.row))
@@ -202,7 +223,7 @@ class SlideIndex:
             image=picture.name,
             pixels=picture.pixels,
             notes=picture.notes,
-            exclude_patients=_patients(exclude_patient),
+            exclude_patients=patients(exclude_patient),
         )
         return self._find(Collection(full), query_vector(features[0]), query, where, exact)
 
@@ -219,7 +240,7 @@ class SlideIndex:
         """Patches nearest to a vector (D,) of the space."""
         check_k(k)
         unit = query_vector(vector)
-        query = Query(kind="vector", k=k, exclude_patients=_patients(exclude_patient))
+        query = Query(kind="vector", k=k, exclude_patients=patients(exclude_patient))
         return self._find(Collection(self.store.resolve_space(space)), unit, query, where, exact)
 
     def search_slide(
@@ -246,14 +267,14 @@ class SlideIndex:
                 remedy="Use an aggregator of one branch, such as mean.",
                 slide=slide_id,
             )
-        patient = self._patient(slide_id, full)
+        patient = patient_of(self.store, slide_id, full)
         query = Query(
             kind="slide",
             k=k,
             slide_id=slide_id,
             patient_id=patient,
             aggregator=collection.aggregator,
-            exclude_patients=_patients(exclude_patient, patient if exclude_same_patient else None),
+            exclude_patients=patients(exclude_patient, patient if exclude_same_patient else None),
         )
         return self._find(collection, query_vector(embedding[0]), query, where, exact, exclude_slide=slide_id)
 
@@ -272,8 +293,9 @@ class SlideIndex:
 
         conditions = as_filter(where)
         query = replace(query, where=str(conditions), exact=bool(exact))
-        request = Request(collection, vector, query, conditions, exclude_slide, exclude_row)
-        return find(self.store, self._connection, request, self._view)
+        rows = None if exclude_row is None else (exclude_row[0], np.array([exclude_row[1]]))
+        request = Request(collection, vector[None], query, conditions, exclude_slide, rows)
+        return find(self.store, self._opener, request, self._view)
 
     def _pooled(self, slide_id: str, space: str, aggregator: str) -> Collection:
         """The collection of pooled slides that `aggregator`, a full id or its name, means for this slide."""
@@ -299,18 +321,3 @@ class SlideIndex:
             remedy=f"Run `slidelake embed --aggregator {aggregator}`, then `slidelake index sync`.",
             slide=slide_id,
         )
-
-    def _patient(self, slide_id: str, space: str) -> str:
-        """The slide's patient: the metadata's, else the commit's, else the slide itself, as sync has it."""
-        from slidelake.index.cohort import read_cohort
-
-        named = read_cohort(self.store).patients.get(slide_id)
-        if named:
-            return named
-        grid_id, _, encoder_id = space.partition("/")
-        commit = self.store.commit(slide_id, "bag", grid_id, encoder_id)
-        return str((commit.provenance.get("patient_id") if commit else None) or slide_id)
-
-
-def _patients(*named: str | None) -> tuple[str, ...]:
-    return tuple(sorted({patient for patient in named if patient}))
