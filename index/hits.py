@@ -37,7 +37,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class Query:
-    """What was asked. `kind` is "patch", "image", "vector", "region" or "slide"; `x`, `y` are the query patch's
+    """What was asked. `kind` is "patch", "image", "vector", "region", "text" or "slide"; `x`, `y` are the query patch's
     corner, or that of the box around a region, whose size is `width` × `height`; `patches` are those of the region.
 
     `exact` says whether every candidate was looked at. `pixels` is the image that was encoded, uint8 (px, px,
@@ -55,6 +55,7 @@ class Query:
     height: int | None = None
     patches: int | None = None
     image: str | None = None
+    text: str | None = None
     aggregator: str | None = None
     where: str = ""
     exclude_patients: tuple[str, ...] = ()
@@ -69,6 +70,7 @@ class Query:
             "slide": f"slide {self.slide_id} ({self.aggregator})",
             "image": f"image {self.image}",
             "vector": "a vector",
+            "text": f"words: {self.text}",
             "region": f"region of {self.slide_id} at {self.x}, {self.y} ({self.patches} patches)",
         }[self.kind]
         left_out = f", without patient {', '.join(self.exclude_patients)}" if self.exclude_patients else ""

@@ -74,7 +74,11 @@ class Opener:
             self._resident[opened.collection] = made
             log.info(
                 "vectors are in memory",
-                extra={"table": opened.collection.table, "bytes": made.bytes, "seconds": time.monotonic() - began},
+                extra={
+                    "table": opened.collection.table,
+                    "bytes": made.bytes,
+                    "seconds": time.monotonic() - began,
+                },
             )
             return made
         finally:

@@ -39,7 +39,9 @@ def as_polygon(box: Box | None, polygon: Points | None, *, slide: str = "") -> n
     try:
         given = np.asarray(box if box is not None else polygon, np.float64)
     except (TypeError, ValueError) as exc:
-        raise QueryError("the region is not made of numbers", remedy="Give level-0 pixels.", slide=slide) from exc
+        raise QueryError(
+            "the region is not made of numbers", remedy="Give level-0 pixels.", slide=slide
+        ) from exc
     if not np.isfinite(given).all():
         raise QueryError("the region holds NaN or inf", remedy="Give level-0 pixels.", slide=slide)
     if box is not None:

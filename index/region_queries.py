@@ -70,7 +70,9 @@ class RegionQueries:
             )
         notes = []
         if len(chosen) < len(region.rows):
-            notes.append(f"the region has {len(region.rows):,} patches: {len(chosen)} spread over it were asked with")
+            notes.append(
+                f"the region has {len(region.rows):,} patches: {len(chosen)} spread over it were asked with"
+            )
         patient = patient_of(self.store, region.slide_id, full)
         corner, size = region.polygon.min(axis=0), np.ptp(region.polygon, axis=0)
         query = Query(

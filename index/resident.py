@@ -35,7 +35,15 @@ class Resident:
     def bytes(self) -> int:
         """Memory of the vectors and of what stands beside them."""
         block = self.block
-        arrays = (block.vectors, block.inverse, block.codes, block.rows, block.x, block.y, *self.columns.values())
+        arrays = (
+            block.vectors,
+            block.inverse,
+            block.codes,
+            block.rows,
+            block.x,
+            block.y,
+            *self.columns.values(),
+        )
         return sum(array.nbytes for array in arrays)
 
     def within(self, scope: Scope, *, only: set[str] | None = None) -> Block:

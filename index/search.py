@@ -29,7 +29,16 @@ if TYPE_CHECKING:
     from slidelake.index.opener import Opener
     from slidelake.store import FeatureStore
 
-__all__ = ["Search", "as_hits", "check_dim", "check_k", "find", "lance_candidates", "query_vector", "searched"]
+__all__ = [
+    "Search",
+    "as_hits",
+    "check_dim",
+    "check_k",
+    "find",
+    "lance_candidates",
+    "query_vector",
+    "searched",
+]
 
 Search = Callable[["FeatureStore", "Opener", Opened, Request, dict[str, Version]], Hits]
 
@@ -76,9 +85,7 @@ def find(store: FeatureStore, opener: Opener, request: Request, view: LiveView) 
     return searched(store, opener, request, view, _find)
 
 
-def searched(
-    store: FeatureStore, opener: Opener, request: Request, view: LiveView, search: Search
-) -> Hits:
+def searched(store: FeatureStore, opener: Opener, request: Request, view: LiveView, search: Search) -> Hits:
     """`search` over what is remembered of the store; over a new listing where its hits are not live any more."""
     remembered = view.remembered()
     if remembered is not None:
@@ -136,7 +143,9 @@ def as_hits(found: Candidates, request: Request, scope: Scope, *, patches: bool 
                 metadata={name: row[own] for own, name in names.items() if own not in OWN_COLUMNS},
             )
         )
-    return Hits(hits, query=request.query, space=request.collection.space, stale=scope.stale, notes=scope.notes)
+    return Hits(
+        hits, query=request.query, space=request.collection.space, stale=scope.stale, notes=scope.notes
+    )
 
 
 def _nearest(scope: Scope, request: Request, probes: int) -> Candidates:
@@ -166,7 +175,15 @@ def lance_candidates(scope: Scope, vectors: np.ndarray, fetch: int, *, probes: i
     table = scope.opened.table
     patches = not scope.opened.collection.aggregator
     one = len(vectors) == 1
-    columns = ["slide_id", "epoch", "generation", "row", *(["x", "y"] if patches else []), "vector", "_distance"]
+    columns = [
+        "slide_id",
+        "epoch",
+        "generation",
+        "row",
+        *(["x", "y"] if patches else []),
+        "vector",
+        "_distance",
+    ]
     # The vector column is named: without it a wrong dimension is reported as a missing column.
     search = table.search(vectors[0] if one else vectors, vector_column_name="vector").distance_type(METRIC)
     search = search.bypass_vector_index() if probes is None else search.nprobes(probes).refine_factor(_REFINE)

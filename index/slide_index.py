@@ -12,7 +12,6 @@ from slidelake.errors import IndexStaleError, QueryError
 from slidelake.index.connection import Connection
 from slidelake.index.filters import Filter, as_filter
 from slidelake.index.hits import Hits, Query
-from slidelake.index.image_query import prepare_image
 from slidelake.index.live import LiveView, live_versions
 from slidelake.index.locate import patch_at
 from slidelake.index.opener import Opener
@@ -20,6 +19,7 @@ from slidelake.index.patients import patient_of, patients
 from slidelake.index.region_queries import RegionQueries
 from slidelake.index.scope import Request
 from slidelake.index.search import check_k, find, query_vector
+from slidelake.index.similarity import Similarity
 from slidelake.index.slides_table import version_of
 from slidelake.index.sync import SyncReport, synchronise
 from slidelake.index.tables import SLIDES, Collection, facts, metadata_generation
@@ -38,7 +38,7 @@ EXACT_BELOW = 50_000
 Where = Filter | Mapping[str, Any] | Sequence[str] | str | None
 
 
-class SlideIndex(RegionQueries):
+class SlideIndex(RegionQueries, Similarity):
     """The LanceDB index beside a store's data: derived, and always safe to remove and sync again.
 
     Searches share these arguments: `space` (may be short, or left out where there is one), `k` hits, `where`
@@ -187,7 +187,7 @@ class SlideIndex(RegionQueries):
 
     def search_image(
         self,
-        image: str | os.PathLike[str] | np.ndarray,
+        image: str | os.PathLike[str] | bytes | np.ndarray,
         *,
         space: str | None = None,
         mpp: float | None = None,
@@ -198,13 +198,11 @@ class SlideIndex(RegionQueries):
         exclude_patient: str | None = None,
         exact: bool | None = None,
     ) -> Hits:
-        """Patches like an image file or a uint8 (H, W, 3) array; see `prepare_image` for `mpp` and the crop.
+        """Patches like an image file (its path, or its bytes) or a uint8 (H, W, 3) array; see `prepare_image` for `mpp` and the crop.
 
         The space's encoder is made again by its name; pass `encoder` where that takes more (weights). An
         encoder whose id is not the space's is refused.
         """
-        from slidelake.index.space_encoder import space_encoder, space_patch
-
         check_k(k)
         if exclude_same_patient:
             raise QueryError(
@@ -212,11 +210,7 @@ class SlideIndex(RegionQueries):
                 remedy="Name the patient: --exclude-patient ID (exclude_patient= in Python).",
             )
         full = self.store.resolve_space(space)
-        patch_px, space_mpp = space_patch(self.store, full)
-        picture = prepare_image(image, patch_px=patch_px, space_mpp=space_mpp, mpp=mpp)
-        if full not in self._encoders or encoder is not None:
-            self._encoders[full] = space_encoder(self.store, full, encoder)
-        features = self._encoders[full].encode(picture.pixels[None])
+        feature, picture = self.encode_image(image, full, mpp=mpp, encoder=encoder)
         query = Query(
             kind="image",
             k=k,
@@ -225,23 +219,47 @@ class SlideIndex(RegionQueries):
             notes=picture.notes,
             exclude_patients=patients(exclude_patient),
         )
-        return self._find(Collection(full), query_vector(features[0]), query, where, exact)
+        return self._find(Collection(full), query_vector(feature), query, where, exact)
+
+    def search_text(
+        self,
+        text: str,
+        *,
+        space: str | None = None,
+        encoder: PatchEncoder | None = None,
+        k: int = 20,
+        where: Where = None,
+        exclude_patient: str | None = None,
+        exact: bool | None = None,
+    ) -> Hits:
+        """Patches that words describe, where the space's encoder reads words too (`encode_text`); QueryError says
+        what would be needed where it does not."""
+        from slidelake.index.space_encoder import text_vector
+
+        check_k(k)
+        full = self.store.resolve_space(space)
+        vector = query_vector(text_vector(self.store, full, text, encoder, self._encoders))
+        query = Query(kind="text", k=k, text=text, exclude_patients=patients(exclude_patient))
+        return self._find(Collection(full), vector, query, where, exact)
 
     def search_vector(
         self,
         vector: Sequence[float] | np.ndarray,
         *,
         space: str | None = None,
+        aggregator: str | None = None,
         k: int = 20,
         where: Where = None,
         exclude_patient: str | None = None,
         exact: bool | None = None,
     ) -> Hits:
-        """Patches nearest to a vector (D,) of the space."""
+        """Patches nearest to a vector (D,) of the space; with `aggregator`, slides nearest to an embedding (E,)."""
         check_k(k)
         unit = query_vector(vector)
+        full = self.store.resolve_space(space)
         query = Query(kind="vector", k=k, exclude_patients=patients(exclude_patient))
-        return self._find(Collection(self.store.resolve_space(space)), unit, query, where, exact)
+        collection = Collection(full) if aggregator is None else self._pooled(full, aggregator)
+        return self._find(collection, unit, query, where, exact)
 
     def search_slide(
         self,
@@ -258,7 +276,7 @@ class SlideIndex(RegionQueries):
         """Slides like `slide_id` by their pooled embeddings; the slide itself is left out."""
         check_k(k)
         full = self.store.resolve_space(space)
-        collection = self._pooled(slide_id, full, aggregator)
+        collection = self._pooled(full, aggregator, self.store.bag(slide_id, full).slide_id)
         pooled = self.store.pooled(slide_id, full, collection.aggregator)
         slide_id, embedding = pooled.slide_id, np.asarray(pooled.embedding)
         if len(embedding) != 1:
@@ -297,13 +315,12 @@ class SlideIndex(RegionQueries):
         request = Request(collection, vector[None], query, conditions, exclude_slide, rows)
         return find(self.store, self._opener, request, self._view)
 
-    def _pooled(self, slide_id: str, space: str, aggregator: str) -> Collection:
-        """The collection of pooled slides that `aggregator`, a full id or its name, means for this slide."""
-        slide_id = self.store.bag(slide_id, space).slide_id
+    def _pooled(self, space: str, aggregator: str, slide_id: str = "") -> Collection:
+        """The collection of pooled slides that `aggregator`, a full id or its name, means (for this slide)."""
         made = [
             collection
             for collection, slides in live_versions(self.store).items()
-            if collection.space == space and collection.aggregator and slide_id in slides
+            if collection.space == space and collection.aggregator and (not slide_id or slide_id in slides)
         ]
         fits = [c for c in made if c.aggregator == aggregator] or [
             c for c in made if c.aggregator.rpartition(".")[0] == aggregator
@@ -317,7 +334,7 @@ class SlideIndex(RegionQueries):
                 slide=slide_id,
             )
         raise QueryError(
-            f"there is no {aggregator!r} embedding of the slide in {space}",
+            f"there is no {aggregator!r} embedding of {'the slide' if slide_id else 'any slide'} in {space}",
             remedy=f"Run `slidelake embed --aggregator {aggregator}`, then `slidelake index sync`.",
             slide=slide_id,
         )

@@ -17,3 +17,5 @@ class ServeSettings:
     open_slides: int = 32
     #: Seconds for which a listing of the store is remembered.
     fresh_for: float = 2.0
+    #: Memory in which vectors are kept for fast exact searches: 400 MB hold 200,000 of 512 numbers.
+    resident_bytes: int = 2 * 2**30
