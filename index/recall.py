@@ -14,5 +14,5 @@ _MIN_PROBES = 20
 
 def probes_for(opened: Opened) -> int:
     """Partitions that a search of the table looks into."""
-    partitions = max(1, opened.table.count_rows() // 4096)
+    partitions = max(1, int(opened.table.count_rows()) // 4096)
     return max(_MIN_PROBES, partitions // 16)

@@ -74,7 +74,7 @@ def patches_in(store: FeatureStore, slide_id: str, space: str, polygon: np.ndarr
     valid = np.asarray(bag.valid).astype(bool)
     if not len(coords):
         raise QueryError("the slide has no patches", remedy="Search from another slide.", slide=slide_id)
-    centres = coords + [width / 2, height / 2]
+    centres = coords + np.array([width / 2, height / 2])
     rows = np.flatnonzero(_inside(centres, polygon))
     if not len(rows):  # drawn within one patch, or along several
         rows = _holding(coords, (width, height), polygon)

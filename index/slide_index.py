@@ -198,7 +198,8 @@ class SlideIndex(RegionQueries, Similarity):
         exclude_patient: str | None = None,
         exact: bool | None = None,
     ) -> Hits:
-        """Patches like an image file (its path, or its bytes) or a uint8 (H, W, 3) array; see `prepare_image` for `mpp` and the crop.
+        """Patches like an image file (its path, or its bytes) or a uint8 (H, W, 3) array; see `prepare_image` for
+        `mpp` and the crop.
 
         The space's encoder is made again by its name; pass `encoder` where that takes more (weights). An
         encoder whose id is not the space's is refused.

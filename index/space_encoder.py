@@ -58,7 +58,8 @@ def text_vector(
             remedy="Ingest with an encoder of images and text (a CONCH or PLIP, registered with an `encode_text` "
             "method), or search the reports.",
         )
-    return np.asarray(encode([text]), np.float32)[0]
+    found: np.ndarray = np.asarray(encode([text]), np.float32)
+    return np.asarray(found[0])
 
 
 def _any_commit(store: FeatureStore, space: str) -> Commit:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["create_app"]
 
 #: Modules of this folder with a `router`; one line adds routes.
-ROUTERS: tuple[str, ...] = ("search", "heatmap")
+ROUTERS: tuple[str, ...] = ("search", "heatmap", "annotations")
 
 
 def create_app(lake: "Lake", settings: ServeSettings | None = None) -> FastAPI:

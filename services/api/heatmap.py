@@ -144,8 +144,9 @@ def _values(context: Context, slide_id: str, asked: HeatmapAsked) -> PatchValues
     given = [kind for kind, value in wanted.items() if value is not None]
     if given != [asked.kind]:
         names = {"column": "column", "attention": "aggregator", "similarity": "query"}
+        said = ", ".join(names[each] for each in given) or "none of these"
         raise UsageError(
-            f"a heatmap of kind {asked.kind} takes {names[asked.kind]}, and got {', '.join(names[g] for g in given) or 'none'}",
+            f"a heatmap of kind {asked.kind} takes {names[asked.kind]}, and got {said}",
             remedy=f"Give {names[asked.kind]}, and nothing else of these.",
         )
     store = context.lake.store

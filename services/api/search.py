@@ -83,8 +83,7 @@ def patch_hits(context: Context, asked: PatchSearch) -> "Hits":
     common = _common(context, asked)
     index, query = context.lake.index, asked.query
     if query.slide is not None:
-        assert query.x is not None and query.y is not None
-        return index.search_patch(query.slide, query.x, query.y, **common)
+        return index.search_patch(query.slide, query.x or 0.0, query.y or 0.0, **common)
     if query.region is not None:
         return index.search_region(
             query.region.slide, box=query.region.box, polygon=query.region.polygon, **common

@@ -73,8 +73,9 @@ class PatchQuery(Strict):
             name for name in ("slide", "image", "vector", "region", "text") if getattr(self, name) is not None
         ]
         if len(given) != 1:
+            said = ", ".join(given) or "none"
             raise ValueError(
-                f"a query is one of slide (with x and y), image, vector, region, text: {', '.join(given) or 'none'} given"
+                f"a query is one of slide (with x, y), image, vector, region, text; given: {said}"
             )
         if (self.slide is not None) != (self.x is not None and self.y is not None):
             raise ValueError("slide, x and y go together; for slides like a slide: /api/search/slides")

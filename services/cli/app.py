@@ -6,6 +6,7 @@ import typer
 
 from slidelake._version import __version__
 from slidelake.services.cli import (
+    annotations,
     attention,
     copy,
     delete,
@@ -80,6 +81,7 @@ COMMANDS = (
     embed,
     heatmap,
     attention,
+    annotations,
     index,
     search,
     split,

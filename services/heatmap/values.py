@@ -16,7 +16,15 @@ from slidelake.store import slug, split_space
 if TYPE_CHECKING:
     from slidelake.store import FeatureStore, Grid
 
-__all__ = ["SHOWS", "PatchValues", "attention_values", "choose_values", "column_values", "file_values", "grid_values"]
+__all__ = [
+    "SHOWS",
+    "PatchValues",
+    "attention_values",
+    "choose_values",
+    "column_values",
+    "file_values",
+    "grid_values",
+]
 
 #: What of an aggregator's attention can be shown.
 SHOWS = ("rank", "attention", "score")
