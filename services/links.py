@@ -2,7 +2,7 @@
 
 from urllib.parse import quote, urlencode
 
-__all__ = ["report_link", "slide_link"]
+__all__ = ["quoted", "report_link", "slide_link"]
 
 
 def slide_link(
@@ -13,12 +13,17 @@ def slide_link(
     h: float | None = None,
 ) -> str:
     """A slide, or the rectangle of it (level-0 px) that is to be shown."""
-    return _link(f"/#/slides/{quote(slide_id, safe='')}", x=x, y=y, w=w, h=h)
+    return _link(f"/#/slides/{quoted(slide_id)}", x=x, y=y, w=w, h=h)
 
 
 def report_link(report_id: str, start: int | None = None, end: int | None = None) -> str:
     """A report, or the characters `start:end` of its text."""
-    return _link(f"/#/reports/{quote(report_id, safe='')}", start=start, end=end)
+    return _link(f"/#/reports/{quoted(report_id)}", start=start, end=end)
+
+
+def quoted(name: str) -> str:
+    """An id as one part of a URL's path."""
+    return quote(name, safe="")
 
 
 def _link(place: str, **numbers: float | None) -> str:

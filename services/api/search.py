@@ -4,11 +4,11 @@ import base64
 import binascii
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from fastapi import APIRouter
 
-from slidelake.errors import QueryError
+from slidelake.errors import QueryError, UnknownSlideError
 from slidelake.services.api.auth import Reader
 from slidelake.services.api.context import Context, SharedContext
 from slidelake.services.api.search_models import (
@@ -21,10 +21,10 @@ from slidelake.services.api.search_models import (
     SlideHit,
     SlideSearch,
 )
-from slidelake.services.links import slide_link
+from slidelake.services.links import quoted, slide_link
 
 if TYPE_CHECKING:
-    from slidelake.index import Hits
+    from slidelake.index import Hit, Hits
 
 __all__ = ["check_k", "patch_hits", "router"]
 
@@ -39,7 +39,7 @@ def search_patches(asked: PatchSearch, context: SharedContext, caller: Reader) -
     context.audit(
         caller, "search", kind=hits.query.kind, space=hits.space, slide=hits.query.slide_id, hits=len(hits)
     )
-    found = [_patch_hit(context, hit) for hit in hits]
+    found = [made for hit in hits if (made := _patch_hit(context, hit)) is not None]
     return PatchAnswer(**_told(hits, began), hits=found)
 
 
@@ -70,7 +70,7 @@ def search_slides(asked: SlideSearch, context: SharedContext, caller: Reader) ->
             slide_id=hit.slide_id,
             patient_id=hit.patient_id,
             metadata=hit.metadata,
-            thumbnail=context.url(f"/api/slides/{quote(hit.slide_id, safe='')}/thumbnail.jpeg"),
+            thumbnail=context.url(f"/api/slides/{quoted(hit.slide_id)}/thumbnail.jpeg"),
             link=slide_link(hit.slide_id),
         )
         for hit in hits
@@ -152,8 +152,16 @@ def _told(hits: "Hits", began: float) -> dict[str, Any]:
     }
 
 
-def _patch_hit(context: Context, hit: Any) -> PatchHit:
-    footprint, mpp = context.grids.facts(hit.slide_id, hit.space.partition("/")[0])
+def _patch_hit(context: Context, hit: "Hit") -> PatchHit | None:
+    """The hit with its size and links; None for a slide that was deleted since it was found."""
+    try:
+        grid = context.source(hit.slide_id).slide.grids.get(hit.space.partition("/")[0])
+    except UnknownSlideError:
+        return None
+    assert hit.row is not None
+    assert hit.x is not None
+    assert hit.y is not None
+    footprint = grid.pair("footprint_level0") if grid is not None else None
     width, height = footprint or (0, 0)
     place = {"x": hit.x, "y": hit.y, "space": hit.space}
     return PatchHit(
@@ -165,8 +173,8 @@ def _patch_hit(context: Context, hit: Any) -> PatchHit:
         x=hit.x,
         y=hit.y,
         footprint=footprint,
-        mpp=mpp,
+        mpp=grid.mpp if grid is not None else None,
         metadata=hit.metadata,
-        patch=context.url(f"/api/slides/{quote(hit.slide_id, safe='')}/patch.jpeg?{urlencode(place)}"),
+        patch=context.url(f"/api/slides/{quoted(hit.slide_id)}/patch.jpeg?{urlencode(place)}"),
         link=slide_link(hit.slide_id, hit.x, hit.y, width or None, height or None),
     )
