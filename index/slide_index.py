@@ -16,7 +16,7 @@ from slidelake.index.hits import Hits, Query
 from slidelake.index.live import LiveView, live_versions
 from slidelake.index.locate import patch_at
 from slidelake.index.opener import Opener
-from slidelake.index.patients import patient_of, patients
+from slidelake.index.patients import Patients, patients
 from slidelake.index.recall import kept_recall, measure
 from slidelake.index.region_queries import RegionQueries
 from slidelake.index.scope import Request
@@ -66,6 +66,7 @@ class SlideIndex(RegionQueries, Similarity):
         self.exact_below = exact_below
         self._connection = Connection(store)
         self._encoders: dict[str, PatchEncoder] = {}
+        self._patients = Patients(store)
         self.serve(fresh_for=fresh_for, resident_bytes=resident_bytes)
 
     def serve(self, *, fresh_for: float, resident_bytes: int) -> None:
@@ -186,10 +187,10 @@ class SlideIndex(RegionQueries, Similarity):
     ) -> Hits:
         """Patches like the one of `slide_id` that holds level-0 pixel (x, y), itself left out."""
         check_k(k)
-        full = self.store.resolve_space(space)
+        full = self._view.space(space)
         patch = patch_at(self.store, slide_id, full, x, y)
         slide_id = patch.slide_id  # as the store spells it
-        patient = patient_of(self.store, slide_id, full)
+        patient = self._patients.of(slide_id, full)
         query = Query(
             kind="patch",
             k=k,
@@ -224,7 +225,7 @@ class SlideIndex(RegionQueries, Similarity):
         """
         check_k(k)
         _no_patient("an image file", exclude_same_patient)
-        full = self.store.resolve_space(space)
+        full = self._view.space(space)
         feature, picture = self.encode_image(image, full, mpp=mpp, encoder=encoder)
         query = Query(
             kind="image",
@@ -254,7 +255,7 @@ class SlideIndex(RegionQueries, Similarity):
 
         check_k(k)
         _no_patient("a text", exclude_same_patient)
-        full = self.store.resolve_space(space)
+        full = self._view.space(space)
         vector = query_vector(text_vector(self.store, full, text, encoder, self._encoders))
         query = Query(kind="text", k=k, text=text, exclude_patients=patients(exclude_patient))
         return self._find(Collection(full), vector, query, where, exact)
@@ -273,7 +274,7 @@ class SlideIndex(RegionQueries, Similarity):
         """Patches nearest to a vector (D,) of the space; with `aggregator`, slides nearest to an embedding (E,)."""
         check_k(k)
         unit = query_vector(vector)
-        full = self.store.resolve_space(space)
+        full = self._view.space(space)
         query = Query(kind="vector", k=k, exclude_patients=patients(exclude_patient))
         collection = Collection(full) if aggregator is None else self._pooled(full, aggregator)
         return self._find(collection, unit, query, where, exact)
@@ -292,7 +293,7 @@ class SlideIndex(RegionQueries, Similarity):
     ) -> Hits:
         """Slides like `slide_id` by their pooled embeddings; the slide itself is left out."""
         check_k(k)
-        full = self.store.resolve_space(space)
+        full = self._view.space(space)
         collection = self._pooled(full, aggregator, self.store.bag(slide_id, full).slide_id)
         pooled = self.store.pooled(slide_id, full, collection.aggregator)
         slide_id, embedding = pooled.slide_id, np.asarray(pooled.embedding)
@@ -302,7 +303,7 @@ class SlideIndex(RegionQueries, Similarity):
                 remedy="Use an aggregator of one branch, such as mean.",
                 slide=slide_id,
             )
-        patient = patient_of(self.store, slide_id, full)
+        patient = self._patients.of(slide_id, full)
         query = Query(
             kind="slide",
             k=k,

@@ -4,7 +4,6 @@ import base64
 import binascii
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 from fastapi import APIRouter
 
@@ -163,7 +162,6 @@ def _patch_hit(context: Context, hit: "Hit") -> PatchHit | None:
     assert hit.y is not None
     footprint = grid.pair("footprint_level0") if grid is not None else None
     width, height = footprint or (0, 0)
-    place = {"x": hit.x, "y": hit.y, "space": hit.space}
     return PatchHit(
         rank=hit.rank,
         score=hit.score,
@@ -175,6 +173,8 @@ def _patch_hit(context: Context, hit: "Hit") -> PatchHit | None:
         footprint=footprint,
         mpp=grid.mpp if grid is not None else None,
         metadata=hit.metadata,
-        patch=context.url(f"/api/slides/{quoted(hit.slide_id)}/patch.jpeg?{urlencode(place)}"),
+        patch=context.url(
+            f"/api/slides/{quoted(hit.slide_id)}/patch.jpeg?x={hit.x}&y={hit.y}&space={quoted(hit.space)}"
+        ),
         link=slide_link(hit.slide_id, hit.x, hit.y, width or None, height or None),
     )
