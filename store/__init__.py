@@ -24,6 +24,8 @@ from slidelake.store.profile import ArrayProfile
 from slidelake.store.quarantine import Quarantine, quarantine_key
 from slidelake.store.redact import Redactor, words_of
 from slidelake.store.replicate import CopyReport, replicate
+from slidelake.store.report import TEXT_LIMIT, Report, ReportHead, Section, Source
+from slidelake.store.report_store import ReportStore
 from slidelake.store.shard_writer import ShardWriter
 from slidelake.store.snapshots import Snapshot, Snapshots
 from slidelake.store.streaming import BagLoader, Batch, PatchLoader
@@ -36,6 +38,7 @@ __all__ = [
     "COMPRESSIONS",
     "DEFAULT_TISSUE_RULE",
     "PCA",
+    "TEXT_LIMIT",
     "AnnotationSet",
     "Annotations",
     "ArrayProfile",
@@ -65,10 +68,15 @@ __all__ = [
     "Quarantine",
     "Redactor",
     "Remainder",
+    "Report",
+    "ReportHead",
+    "ReportStore",
+    "Section",
     "ShardWriter",
     "SlideState",
     "Snapshot",
     "Snapshots",
+    "Source",
     "Statistics",
     "StoreInfo",
     "Subject",

@@ -1,0 +1,42 @@
+"""Reports as a corpus: read from files, cleaned, divided into sections, tied to patients and slides."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from slidelake.index.reports.add import Refused, ReportsAdded, add_reports
+    from slidelake.index.reports.clean import clean_text
+    from slidelake.index.reports.options import ReadOptions
+    from slidelake.index.reports.read import find_files
+    from slidelake.index.reports.sections import find_sections
+
+__all__ = [
+    "ReadOptions",
+    "Refused",
+    "ReportsAdded",
+    "add_reports",
+    "clean_text",
+    "find_files",
+    "find_sections",
+]
+
+_LAZY = {
+    "ReadOptions": "slidelake.index.reports.options",
+    "Refused": "slidelake.index.reports.add",
+    "ReportsAdded": "slidelake.index.reports.add",
+    "add_reports": "slidelake.index.reports.add",
+    "clean_text": "slidelake.index.reports.clean",
+    "find_files": "slidelake.index.reports.read",
+    "find_sections": "slidelake.index.reports.sections",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        from importlib import import_module
+
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
