@@ -268,11 +268,13 @@ class SlideIndex(RegionQueries, Similarity):
         aggregator: str | None = None,
         k: int = 20,
         where: Where = None,
+        exclude_same_patient: bool = False,
         exclude_patient: str | None = None,
         exact: bool | None = None,
     ) -> Hits:
         """Patches nearest to a vector (D,) of the space; with `aggregator`, slides nearest to an embedding (E,)."""
         check_k(k)
+        _no_patient("a vector", exclude_same_patient)
         unit = query_vector(vector)
         full = self._view.space(space)
         query = Query(kind="vector", k=k, exclude_patients=patients(exclude_patient))

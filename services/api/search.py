@@ -56,7 +56,6 @@ def search_slides(asked: SlideSearch, context: SharedContext, caller: Reader) ->
             region.slide, box=region.box, polygon=region.polygon, find="slides", **common
         )
     else:
-        _no_patient_of_its_own(common, "a vector")
         assert query.vector is not None
         hits = index.search_vector(query.vector, aggregator=asked.aggregator, **common)
     context.audit(
@@ -87,7 +86,6 @@ def patch_hits(context: Context, asked: PatchSearch) -> "Hits":
         return index.search_region(
             query.region.slide, box=query.region.box, polygon=query.region.polygon, **common
         )
-    _no_patient_of_its_own(common, next(name for name in ("image", "vector", "text") if getattr(query, name)))
     if query.image is not None:
         return index.search_image(image_bytes(query), mpp=query.mpp, **common)
     if query.text is not None:
@@ -128,14 +126,6 @@ def _common(context: Context, asked: PatchSearch | SlideSearch) -> dict[str, Any
         "exclude_patient": asked.exclude_patient,
         "exact": asked.exact,
     }
-
-
-def _no_patient_of_its_own(common: dict[str, Any], what: str) -> None:
-    """Only what comes from a slide has a patient that could be left out."""
-    if common.pop("exclude_same_patient"):
-        raise QueryError(
-            f"the query ({what}) has no patient to leave out", remedy="Name the patient: exclude_patient."
-        )
 
 
 def _told(hits: "Hits", began: float) -> dict[str, Any]:

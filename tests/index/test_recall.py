@@ -73,7 +73,9 @@ def test_regions_by_the_approximate_index(lake: FeatureStore) -> None:
 
 
 def test_the_command_says_it(lake: FeatureStore) -> None:
-    done = CliRunner().invoke(app, ["index", "evaluate", "--queries", "50", "--json", "--store", str(lake.url)])
+    done = CliRunner().invoke(
+        app, ["index", "evaluate", "--queries", "50", "--json", "--store", str(lake.url)]
+    )
     assert done.exit_code == 0, done.output
     (table,) = json.loads(done.stdout)["tables"]
     assert table["recall"] >= 0.95

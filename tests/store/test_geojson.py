@@ -62,18 +62,26 @@ def test_forms_of_older_versions_and_other_programs() -> None:
         "color": [150, 200, 150],
     }
     assert one(classification="Tumor")["classification"] == {"name": "Tumor"}
-    assert one(classification={"names": ["Tumor", "Positive"]})["classification"] == {"name": "Tumor: Positive"}
-    assert one(measurements=[{"name": "a", "value": 1}, {"name": "b", "value": None}])["measurements"] == {"a": 1.0}
+    assert one(classification={"names": ["Tumor", "Positive"]})["classification"] == {
+        "name": "Tumor: Positive"
+    }
+    assert one(measurements=[{"name": "a", "value": 1}, {"name": "b", "value": None}])["measurements"] == {
+        "a": 1.0
+    }
     assert one(measurements={"a": "NaN", "b": 2})["measurements"] == {"b": 2.0}
     assert one(tissue_id=3, lab="x", ok=True)["metadata"] == {"tissue_id": "3", "lab": "x", "ok": "true"}
     assert one(color=[1, 2, 3, 255])["color"] == [1, 2, 3]
-    (made,), notes = features_of([feature(properties={"nested": {"a": 1}}, nucleusGeometry={}, bbox=[0, 0, 1, 1])])
+    (made,), notes = features_of(
+        [feature(properties={"nested": {"a": 1}}, nucleusGeometry={}, bbox=[0, 0, 1, 1])]
+    )
     assert made["properties"] == {"objectType": "annotation"}
     assert notes == ["member 'nucleusGeometry' was left out", "property 'nested' was left out"]
 
 
 def test_an_open_ring_is_closed_and_a_third_number_dropped() -> None:
-    (made,), _ = features_of([feature({"type": "Polygon", "coordinates": [[[0, 0, 7], [9, 0, 7], [9, 9, 7]]]})])
+    (made,), _ = features_of(
+        [feature({"type": "Polygon", "coordinates": [[[0, 0, 7], [9, 0, 7], [9, 9, 7]]]})]
+    )
     assert made["geometry"]["coordinates"] == [[[0, 0], [9, 0], [9, 9], [0, 0]]]
 
 
@@ -117,7 +125,7 @@ def test_text_is_text() -> None:
         ([feature({"type": ["Polygon"], "coordinates": []})], "of type"),
         ([feature({"type": "Polygon"})], "no list"),
         ([feature({"type": "Polygon", "coordinates": []})], "empty"),
-        ([feature({"type": "Polygon", "coordinates": [[]]})], "ring of 0"),
+        ([feature({"type": "Polygon", "coordinates": [[]]})], "empty list"),
         ([feature({"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]})], "ring of 2"),
         ([feature({"type": "Polygon", "coordinates": [RING[0]]})], "no list"),
         ([feature({"type": "Polygon", "coordinates": [[RING]]})], "not two numbers"),
