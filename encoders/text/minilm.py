@@ -119,7 +119,8 @@ class MiniLM:
         # Set once, here: a tokenizer whose settings change while another thread uses it raises.
         tokenizer.enable_truncation(_MAX_TOKENS)
         tokenizer.no_padding()
-        return tokenizer, model.eval().requires_grad_(False).to(device), device
+        model.train(False)
+        return tokenizer, model.requires_grad_(False).to(device), device
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
