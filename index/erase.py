@@ -71,7 +71,7 @@ def erase_denied(store: FeatureStore, connection: Connection, *, exact_below: in
 
 
 def held_rows(store: FeatureStore, connection: Connection) -> dict[str, int]:
-    """How many rows of deleted slides and reports each table holds, in any of its versions; tables with none are left out."""
+    """How many rows of deleted slides and reports each table holds, in any version; only tables with some."""
     if not connection.possible or not connection.exists():
         return {}
     found = {}

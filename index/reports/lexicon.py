@@ -131,10 +131,10 @@ endometriosis; ectopic endometrium; endometriotic; ectopic womb lining
 adenomyosis; endometriosis interna
 psammoma; psammoma bodies; psammomatous; calcospherites
 glomerulosclerosis; glomerular sclerosis; sclerosed glomeruli
-intraepithelial neoplasia; pin; hgpin; cin; dysplasia; dysplastic; precancerous; premalignant; pre cancerous; pre malignant; preneoplastic; pre invasive
-benign prostatic hyperplasia; bph; nodular hyperplasia; prostatic hyperplasia; benign prostatic enlargement; adenomyomatous hyperplasia
+intraepithelial neoplasia; pin; hgpin; cin; dysplasia; dysplastic; precancerous; premalignant; pre cancerous
+benign prostatic hyperplasia; bph; nodular hyperplasia; prostatic hyperplasia; adenomyomatous hyperplasia
 necrosis; necrotic; dead tissue; non viable; nonviable
-haemorrhage; hemorrhage; hemorrhagic; haemorrhagic; bleeding; extravasated blood; extravasation; haematoma; hematoma
+haemorrhage; hemorrhage; hemorrhagic; bleeding; extravasated blood; haematoma; hematoma
 calcification; calcified; calcifications; calcium deposits; mineral deposits; mineralised
 thrombus; clot; clots; thrombosis; blood clot; clotted; thrombi
 vascular proliferation; microvascular proliferation; endothelial proliferation; neovascularisation; capillary

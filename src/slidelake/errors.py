@@ -27,6 +27,7 @@ SlidelakeError                      exit code 1 unless said otherwise
 │   ├── FeatureFileError                       feature-file
 │   ├── MissingFactError                       fact-missing
 │   └── WorkerLostError                        worker-lost
+├── ReportError                 one report cannot go in; the others do
 ├── StoreError
 │   ├── NotAStoreError (FileNotFoundError)
 │   ├── StoreVersionError
@@ -74,6 +75,7 @@ __all__ = [
     "NotAStoreError",
     "NotFiniteError",
     "QueryError",
+    "ReportError",
     "SlideDeletedError",
     "SlideError",
     "SlideTooSmallError",
@@ -234,6 +236,10 @@ class MissingFactError(SlideError):
 
 class WorkerLostError(SlideError):
     reason = "worker-lost"
+
+
+class ReportError(SlidelakeError):
+    """One report cannot go in: its file, row or ids. `slide` says where it stands, file and line."""
 
 
 class StoreError(SlidelakeError):
