@@ -22,7 +22,7 @@ from slidelake.index.reports.lexicon import Lexicon, default_lexicon
 from slidelake.index.reports.numerals import number_of, number_of_word
 from slidelake.index.reports.stems import Word, words_in
 
-__all__ = ["FIELDS", "Terms", "read_terms"]
+__all__ = ["FIELDS", "Terms", "numbers_in", "read_terms", "terms_of_number"]
 
 #: The classes of terms; an index keeps a column of each.
 FIELDS = ("concepts", "measures", "numbers", "words")
@@ -103,9 +103,9 @@ def read_terms(text: str, lexicon: Lexicon | None = None) -> Terms:
     counts = [match.span() for match in _COUNT.finditer(text)]
     plain: list[str] = []
     inside: set[int] = set()
-    for first, length, value in _numbers(words):
+    for first, length, value in numbers_in(words):
         inside |= set(range(first, first + length))
-        made = _of_number(text, words, first, length, value)
+        made = terms_of_number(text, words, first, length, value)
         plain += made
         near = any(-_NEAR <= place - first <= _NEAR for place in nodes)
         start = words[first].start
@@ -142,7 +142,7 @@ def _class_of(term: str) -> str:
     return "numbers" if _FIGURE.fullmatch(term) else "words"
 
 
-def _numbers(words: list[Word]) -> list[tuple[int, int, float]]:
+def numbers_in(words: list[Word]) -> list[tuple[int, int, float]]:
     """(first word, number of words, value) of numbers in digits or in words."""
     found = []
     at = 0
@@ -164,7 +164,7 @@ def _numbers(words: list[Word]) -> list[tuple[int, int, float]]:
     return found
 
 
-def _of_number(text: str, words: list[Word], first: int, length: int, value: float) -> list[str]:
+def terms_of_number(text: str, words: list[Word], first: int, length: int, value: float) -> list[str]:
     end = words[first + length - 1].end
     sign = text[end : end + 2].strip()[:1]
     unit = _unit_after(words, first + length)
