@@ -13,12 +13,14 @@ from slidelake.errors import IndexStaleError, QueryError
 from slidelake.index.connection import Connection
 from slidelake.index.filters import Filter, as_filter
 from slidelake.index.hits import Hits, Query
+from slidelake.index.index_status import IndexStatus
 from slidelake.index.live import LiveView, live_versions
 from slidelake.index.locate import patch_at
 from slidelake.index.opener import Opener
 from slidelake.index.patients import Patients, patients
-from slidelake.index.recall import kept_recall, measure
 from slidelake.index.region_queries import RegionQueries
+from slidelake.index.reports.hits import ReportHits
+from slidelake.index.reports.request import Mode, ReportsRequest, several
 from slidelake.index.scope import Request
 from slidelake.index.search import check_k, find, query_vector
 from slidelake.index.similarity import Similarity
@@ -40,7 +42,7 @@ EXACT_BELOW = 50_000
 Where = Filter | Mapping[str, Any] | Sequence[str] | str | None
 
 
-class SlideIndex(RegionQueries, Similarity):
+class SlideIndex(RegionQueries, Similarity, IndexStatus):
     """The LanceDB index beside a store's data: derived, and always safe to remove and sync again.
 
     Searches share these arguments: `space` (may be short, or left out where there is one), `k` hits, `where`
@@ -98,79 +100,38 @@ class SlideIndex(RegionQueries, Similarity):
 
         return held_rows(self.store, self._connection)
 
-    def evaluate(self, *, queries: int = 200, k: int = 10) -> list[dict[str, Any]]:
-        """Recall@k of each table's approximate index against exact search, measured now; `recall` is None for tables
-        that are searched exactly anyway."""
-        found = []
-        for each in self.status()["tables"]:
-            kept = kept_recall(self.store.objects, each["table"])
-            now = None
-            if each["approximate"]:
-                table = self._connection.table(each["table"])
-                now = measure(table, queries=queries, k=k, probes=kept.probes if kept else None, seed=1)
-            told = asdict(now) if now is not None else {"recall": None, "rows": each["rows"]}
-            found.append({"space": each["space"], "aggregator": each["aggregator"], **told})
-        return found
+    def search_reports(
+        self,
+        text: str,
+        *,
+        k: int = 10,
+        mode: Mode = "hybrid",
+        patients: Sequence[str] | None = None,
+        exclude_patients: Sequence[str] = (),
+        slides: Sequence[str] | None = None,
+        where: Where = None,
+        per_report: int = 1,
+    ) -> ReportHits:
+        """Passages of reports that answer `text`: by terms and vectors ("hybrid"), or by one of them.
 
-    def status(self) -> dict[str, Any]:
-        """What the index holds and how it differs from the store; plain values, ready for JSON.
-
-        `state` says it in a phrase; `tables` hold the counts.
+        Only reports of `patients`, not of `exclude_patients`, about `slides` or slides that `where` fits. At most
+        `per_report` passages of one report. Raises IndexMissingError before the first sync, QueryError for an empty
+        question, a mode that is none, k outside 1 to 10,000; MissingDependencyError for mode "vector" without an
+        encoder.
         """
-        if not self._connection.possible:
-            state = "none: a store in memory cannot hold an index"
-            return {"state": state, "url": self._connection.url, "exists": False, "stale": 0, "tables": []}
-        store_id = str(self.store.info.store_id)
-        live = live_versions(self.store)
-        try:
-            slides = self._connection.table(SLIDES, facts(store_id))
-        except IndexStaleError:
-            slides = None
-        rows = slides.to_arrow().to_pylist() if slides is not None else []
-        indexed = {Collection(row["space"], row["aggregator"]) for row in rows}
-        tables = []
-        for collection in sorted(indexed | set(live)):
-            own = {row["slide_id"]: row for row in rows if row["table"] == collection.table}
-            now = live.get(collection, {})
-            table = self._connection.table(collection.table)
-            ann = table is not None and has_vector_index(table)
-            recall = kept_recall(self.store.objects, collection.table) if ann else None
-            tables.append(
-                {
-                    "table": collection.table,
-                    "space": collection.space,
-                    "aggregator": collection.aggregator,
-                    "slides": len(own),
-                    "rows": sum(row["rows"] for row in own.values()),
-                    "left_out": sum(row["left_out"] for row in own.values()),
-                    "approximate": ann,
-                    "recall": asdict(recall) if recall is not None else None,
-                    "unindexed_rows": table.index_stats("vector_idx").num_unindexed_rows
-                    if table and ann
-                    else None,
-                    "missing": len(set(now) - set(own)),
-                    "changed": sum(version_of(own[s]) != now[s] for s in set(now) & set(own)),
-                    "gone": len(set(own) - set(now)),
-                }
-            )
-        relabelled = (
-            slides is not None and metadata_generation(slides.schema) != self.store.metadata.generation()
+        from slidelake.index.reports.search import find_reports
+
+        request = ReportsRequest(
+            text=text,
+            k=k,
+            mode=mode,
+            where=as_filter(where),
+            patients=several("patients", patients),
+            exclude_patients=several("exclude_patients", exclude_patients) or (),
+            slides=several("slides", slides),
+            per_report=per_report,
         )
-        stale = sum(t["missing"] + t["changed"] + t["gone"] for t in tables)
-        if not stale and relabelled:
-            state = "older than the metadata: run `slidelake index sync`"
-        elif not stale:
-            state = "follows the store" if slides is not None else "empty, as the store is"
-        else:
-            state = f"{stale} bags behind the store" if slides is not None else "not made yet"
-            state += ": run `slidelake index sync`"
-        return {
-            "state": state,
-            "url": self._connection.url,
-            "exists": slides is not None,
-            "stale": stale,
-            "tables": tables,
-        }
+        return find_reports(self.store, self._connection, request)
 
     def search_patch(
         self,

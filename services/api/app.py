@@ -27,6 +27,7 @@ ROUTERS: tuple[str, ...] = (
     "slides",
     "status",
     "search",
+    "report_search",
     "heatmap",
     "annotations",
     "session",
