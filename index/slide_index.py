@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slidelake.errors import IndexStaleError, QueryError
+from slidelake.errors import QueryError
 from slidelake.index.connection import Connection
 from slidelake.index.filters import Filter, as_filter
 from slidelake.index.hits import Hits, Query
@@ -24,10 +23,8 @@ from slidelake.index.reports.request import Mode, ReportsRequest, several
 from slidelake.index.scope import Request
 from slidelake.index.search import check_k, find, query_vector
 from slidelake.index.similarity import Similarity
-from slidelake.index.slides_table import version_of
 from slidelake.index.sync import SyncReport, synchronise
-from slidelake.index.tables import SLIDES, Collection, facts, metadata_generation
-from slidelake.index.upkeep import has_vector_index
+from slidelake.index.tables import Collection
 
 if TYPE_CHECKING:
     from slidelake.encoders import PatchEncoder

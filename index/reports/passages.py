@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slidelake.index.reports.terms import FIELDS, Terms, read_terms
 from slidelake.index.candidates import cosines
+from slidelake.index.reports.terms import FIELDS, Terms, read_terms
 
 if TYPE_CHECKING:
     from slidelake.index.reports.scope import Scope

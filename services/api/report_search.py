@@ -30,7 +30,7 @@ class ReportSearch(Strict):
 
 
 class Passage(BaseModel):
-    """A passage, `start` to `end` of its report's text; `score` orders one answer, `scores` hold from one to another."""
+    """A passage, `start` to `end` of its report's text; `score` orders one answer, `scores` hold beyond it."""
 
     rank: int
     score: float
