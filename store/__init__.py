@@ -18,6 +18,7 @@ from slidelake.store.many_bags import read_many
 from slidelake.store.metadata import Metadata
 from slidelake.store.metadata_update import MetadataUpdate, update_metadata
 from slidelake.store.migrate import MigrationReport, migrate
+from slidelake.store.names import match_space
 from slidelake.store.objects import Objects
 from slidelake.store.patients import known_patient
 from slidelake.store.profile import ArrayProfile
@@ -88,6 +89,7 @@ __all__ = [
     "features_of",
     "fingerprint_id",
     "known_patient",
+    "match_space",
     "migrate",
     "moved",
     "parse_geojson",

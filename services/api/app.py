@@ -25,6 +25,7 @@ ROUTERS: tuple[str, ...] = (
     "tiles",
     "patches",
     "slides",
+    "reports",
     "status",
     "search",
     "report_search",

@@ -241,6 +241,12 @@ def test_every_answer_has_its_number_and_the_headers_of_safety(client):
     assert client.get("/health", headers={"x-request-id": "kept-1"}).headers["x-request-id"] == "kept-1"
 
 
+def test_a_path_cannot_write_lines_of_the_log(client, heard):
+    client.get("/api/a%0a2026-01-01 INFO forged%1b[31m")
+    (record,) = [each for each in heard if each.name == "slidelake.api.access"]
+    assert record.getMessage() == "GET /api/a%0A2026-01-01%20INFO%20forged%1B%5B31m"
+
+
 def test_metrics_count_what_happened(lake):
     with served(lake) as client:
         for _ in range(3):
