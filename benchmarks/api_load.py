@@ -26,8 +26,8 @@ import pandas as pd
 
 from benchmarks.harness import Benchmark, parse_arguments
 from benchmarks.http_load import Answers, Call, closed_loop, open_loop, thinking_clients
-from slidelake.services.lake import Lake
-from slidelake.services.lake import open as open_lake
+from slidelake.services import Lake
+from slidelake.services import open as open_lake
 from slidelake.store import fingerprint_id
 
 GRID_ID = "256px-0.5mpp"
