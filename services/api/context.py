@@ -157,6 +157,7 @@ class Context:
     def _warm(self) -> None:
         try:
             self.spaces.get()
+            self.status.get()
             import_module("slidelake.ingest.readers.openslide")
             import_module("slidelake.ingest.pixels")
         except Exception:
