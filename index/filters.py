@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from slidelake.errors import FilterError
 
 if TYPE_CHECKING:
@@ -95,6 +97,18 @@ class Condition:
                 return left.gt(right)
             case _:
                 return left.gte(right)
+
+    def holds(self, column: Column, values: np.ndarray) -> np.ndarray:
+        """(n,) bool: where numbers (n,), NaN for a missing one, meet the condition; as the expression says it."""
+        wanted = [float(value) for value in self.typed(column)]
+        if self.operator in ("in", "="):
+            met = np.isin(values, wanted)
+        elif self.operator in ("not in", "!="):
+            met = ~np.isin(values, wanted)
+        else:
+            compare = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
+            met = compare[self.operator](values, wanted[0])
+        return np.asarray(met & ~np.isnan(values), bool)
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slidelake.errors import IndexStaleError, QueryError
+from slidelake.errors import QueryError
 from slidelake.index.connection import Connection
 from slidelake.index.filters import Filter, as_filter
 from slidelake.index.hits import Hits, Query
-from slidelake.index.image_query import prepare_image
+from slidelake.index.index_status import IndexStatus
 from slidelake.index.live import LiveView, live_versions
 from slidelake.index.locate import patch_at
-from slidelake.index.search import Request, check_k, find, query_vector
-from slidelake.index.slides_table import version_of
+from slidelake.index.opener import Opener
+from slidelake.index.patients import Patients, patients
+from slidelake.index.region_queries import RegionQueries
+from slidelake.index.reports.hits import ReportHits
+from slidelake.index.reports.request import Mode, ReportsRequest, several
+from slidelake.index.scope import Request
+from slidelake.index.search import check_k, find, query_vector
+from slidelake.index.similarity import Similarity
 from slidelake.index.sync import SyncReport, synchronise
-from slidelake.index.tables import SLIDES, Collection, facts, metadata_generation
-from slidelake.index.upkeep import has_vector_index
+from slidelake.index.tables import Collection
 
 if TYPE_CHECKING:
     from slidelake.encoders import PatchEncoder
@@ -34,7 +39,7 @@ EXACT_BELOW = 50_000
 Where = Filter | Mapping[str, Any] | Sequence[str] | str | None
 
 
-class SlideIndex:
+class SlideIndex(RegionQueries, Similarity, IndexStatus):
     """The LanceDB index beside a store's data: derived, and always safe to remove and sync again.
 
     Searches share these arguments: `space` (may be short, or left out where there is one), `k` hits, `where`
@@ -44,29 +49,47 @@ class SlideIndex:
     vectors: `Hits.stale` counts them and `Hits.notes` say it. Raises IndexMissingError before the first sync,
     QueryError for what cannot be searched for, FilterError for a filter on no column.
 
-    A server may set `fresh_for`: seconds for which the store's listing is remembered (0.4 s at 10,000
-    slides).
+    A server may set `fresh_for`, seconds for which the store's listing is remembered (0.4 s at 10,000
+    slides), and `resident_bytes`, memory in which vectors are kept for fast exact searches: see `serve`.
     """
 
     def __init__(
-        self, store: FeatureStore, *, exact_below: int = EXACT_BELOW, fresh_for: float = 0.0
+        self,
+        store: FeatureStore,
+        *,
+        exact_below: int = EXACT_BELOW,
+        fresh_for: float = 0.0,
+        resident_bytes: int = 0,
     ) -> None:
         self.store = store
         self.exact_below = exact_below
         self._connection = Connection(store)
-        self._view = LiveView(store, fresh_for)
         self._encoders: dict[str, PatchEncoder] = {}
+        self._patients = Patients(store)
+        self.serve(fresh_for=fresh_for, resident_bytes=resident_bytes)
+
+    def serve(self, *, fresh_for: float, resident_bytes: int) -> None:
+        """From now on: remember the store's listing and the opened tables for `fresh_for` seconds, and keep vectors
+        in at most `resident_bytes` of memory, where every search of them is exact. What is shown is checked still."""
+        self._view = LiveView(self.store, fresh_for)
+        self._opener = Opener(self._connection, fresh_for=fresh_for, resident_bytes=resident_bytes)
 
     def sync(self, *, progress: Callable[..., None] | None = None) -> SyncReport:
         """Make the index follow the store; a second run writes nothing. Waits for another sync to end."""
-        return synchronise(self.store, self._connection, exact_below=self.exact_below, progress=progress)
+        try:
+            return synchronise(self.store, self._connection, exact_below=self.exact_below, progress=progress)
+        finally:
+            self._opener.forget()
 
     def erase_denied(self) -> EraseReport:
         """Leaves nothing of slides on the store's deny-list in any version of any table; tables that held some,
         and those with approximate indexes, are written anew. Waits for a sync at work to end."""
         from slidelake.index.erase import erase_denied
 
-        return erase_denied(self.store, self._connection, exact_below=self.exact_below)
+        try:
+            return erase_denied(self.store, self._connection, exact_below=self.exact_below)
+        finally:
+            self._opener.forget()
 
     def denied_rows(self) -> dict[str, int]:
         """How many rows of slides on the store's deny-list each table still holds, in any of its versions."""
@@ -74,63 +97,38 @@ class SlideIndex:
 
         return held_rows(self.store, self._connection)
 
-    def status(self) -> dict[str, Any]:
-        """What the index holds and how it differs from the store; plain values, ready for JSON.
+    def search_reports(
+        self,
+        text: str,
+        *,
+        k: int = 10,
+        mode: Mode = "hybrid",
+        patients: Sequence[str] | None = None,
+        exclude_patients: Sequence[str] = (),
+        slides: Sequence[str] | None = None,
+        where: Where = None,
+        per_report: int = 1,
+    ) -> ReportHits:
+        """Passages of reports that answer `text`: by terms and vectors ("hybrid"), or by one of them.
 
-        `state` says it in a phrase; `tables` hold the counts.
+        Only reports of `patients`, not of `exclude_patients`, about `slides` or slides that `where` fits. At most
+        `per_report` passages of one report. Raises IndexMissingError before the first sync, QueryError for an empty
+        question, a mode that is none, k outside 1 to 10,000; MissingDependencyError for mode "vector" without an
+        encoder.
         """
-        if not self._connection.possible:
-            state = "none: a store in memory cannot hold an index"
-            return {"state": state, "url": self._connection.url, "exists": False, "stale": 0, "tables": []}
-        store_id = str(self.store.info.store_id)
-        live = live_versions(self.store)
-        try:
-            slides = self._connection.table(SLIDES, facts(store_id))
-        except IndexStaleError:
-            slides = None
-        rows = slides.to_arrow().to_pylist() if slides is not None else []
-        indexed = {Collection(row["space"], row["aggregator"]) for row in rows}
-        tables = []
-        for collection in sorted(indexed | set(live)):
-            own = {row["slide_id"]: row for row in rows if row["table"] == collection.table}
-            now = live.get(collection, {})
-            table = self._connection.table(collection.table)
-            ann = table is not None and has_vector_index(table)
-            tables.append(
-                {
-                    "table": collection.table,
-                    "space": collection.space,
-                    "aggregator": collection.aggregator,
-                    "slides": len(own),
-                    "rows": sum(row["rows"] for row in own.values()),
-                    "left_out": sum(row["left_out"] for row in own.values()),
-                    "approximate": ann,
-                    "unindexed_rows": table.index_stats("vector_idx").num_unindexed_rows
-                    if table and ann
-                    else None,
-                    "missing": len(set(now) - set(own)),
-                    "changed": sum(version_of(own[s]) != now[s] for s in set(now) & set(own)),
-                    "gone": len(set(own) - set(now)),
-                }
-            )
-        relabelled = (
-            slides is not None and metadata_generation(slides.schema) != self.store.metadata.generation()
+        from slidelake.index.reports.search import find_reports
+
+        request = ReportsRequest(
+            text=text,
+            k=k,
+            mode=mode,
+            where=as_filter(where),
+            patients=several("patients", patients),
+            exclude_patients=several("exclude_patients", exclude_patients) or (),
+            slides=several("slides", slides),
+            per_report=per_report,
         )
-        stale = sum(t["missing"] + t["changed"] + t["gone"] for t in tables)
-        if not stale and relabelled:
-            state = "older than the metadata: run `slidelake index sync`"
-        elif not stale:
-            state = "follows the store" if slides is not None else "empty, as the store is"
-        else:
-            state = f"{stale} bags behind the store" if slides is not None else "not made yet"
-            state += ": run `slidelake index sync`"
-        return {
-            "state": state,
-            "url": self._connection.url,
-            "exists": slides is not None,
-            "stale": stale,
-            "tables": tables,
-        }
+        return find_reports(self.store, self._connection, request)
 
     def search_patch(
         self,
@@ -147,10 +145,10 @@ class SlideIndex:
     ) -> Hits:
         """Patches like the one of `slide_id` that holds level-0 pixel (x, y), itself left out."""
         check_k(k)
-        full = self.store.resolve_space(space)
+        full = self._view.space(space)
         patch = patch_at(self.store, slide_id, full, x, y)
         slide_id = patch.slide_id  # as the store spells it
-        patient = self._patient(slide_id, full)
+        patient = self._patients.of(slide_id, full)
         query = Query(
             kind="patch",
             k=k,
@@ -159,14 +157,14 @@ class SlideIndex:
             row=patch.row,
             x=patch.x,
             y=patch.y,
-            exclude_patients=_patients(exclude_patient, patient if exclude_same_patient else None),
+            exclude_patients=patients(exclude_patient, patient if exclude_same_patient else None),
         )
         vector = query_vector(patch.feature)
         return self._find(Collection(full), vector, query, where, exact, exclude_row=(slide_id, patch.row))
 
     def search_image(
         self,
-        image: str | os.PathLike[str] | np.ndarray,
+        image: str | os.PathLike[str] | bytes | np.ndarray,
         *,
         space: str | None = None,
         mpp: float | None = None,
@@ -177,50 +175,69 @@ class SlideIndex:
         exclude_patient: str | None = None,
         exact: bool | None = None,
     ) -> Hits:
-        """Patches like an image file or a uint8 (H, W, 3) array; see `prepare_image` for `mpp` and the crop.
+        """Patches like an image file (its path, or its bytes) or a uint8 (H, W, 3) array; see `prepare_image` for
+        `mpp` and the crop.
 
         The space's encoder is made again by its name; pass `encoder` where that takes more (weights). An
         encoder whose id is not the space's is refused.
         """
-        from slidelake.index.space_encoder import space_encoder, space_patch
-
         check_k(k)
-        if exclude_same_patient:
-            raise QueryError(
-                "an image file has no patient to leave out",
-                remedy="Name the patient: --exclude-patient ID (exclude_patient= in Python).",
-            )
-        full = self.store.resolve_space(space)
-        patch_px, space_mpp = space_patch(self.store, full)
-        picture = prepare_image(image, patch_px=patch_px, space_mpp=space_mpp, mpp=mpp)
-        if full not in self._encoders or encoder is not None:
-            self._encoders[full] = space_encoder(self.store, full, encoder)
-        features = self._encoders[full].encode(picture.pixels[None])
+        _no_patient("an image file", exclude_same_patient)
+        full = self._view.space(space)
+        feature, picture = self.encode_image(image, full, mpp=mpp, encoder=encoder)
         query = Query(
             kind="image",
             k=k,
             image=picture.name,
             pixels=picture.pixels,
             notes=picture.notes,
-            exclude_patients=_patients(exclude_patient),
+            exclude_patients=patients(exclude_patient),
         )
-        return self._find(Collection(full), query_vector(features[0]), query, where, exact)
+        return self._find(Collection(full), query_vector(feature), query, where, exact)
+
+    def search_text(
+        self,
+        text: str,
+        *,
+        space: str | None = None,
+        encoder: PatchEncoder | None = None,
+        k: int = 20,
+        where: Where = None,
+        exclude_same_patient: bool = False,
+        exclude_patient: str | None = None,
+        exact: bool | None = None,
+    ) -> Hits:
+        """Patches that words describe, where the space's encoder reads words too (`encode_text`); QueryError says
+        what would be needed where it does not."""
+        from slidelake.index.space_encoder import text_vector
+
+        check_k(k)
+        _no_patient("a text", exclude_same_patient)
+        full = self._view.space(space)
+        vector = query_vector(text_vector(self.store, full, text, encoder, self._encoders))
+        query = Query(kind="text", k=k, text=text, exclude_patients=patients(exclude_patient))
+        return self._find(Collection(full), vector, query, where, exact)
 
     def search_vector(
         self,
         vector: Sequence[float] | np.ndarray,
         *,
         space: str | None = None,
+        aggregator: str | None = None,
         k: int = 20,
         where: Where = None,
+        exclude_same_patient: bool = False,
         exclude_patient: str | None = None,
         exact: bool | None = None,
     ) -> Hits:
-        """Patches nearest to a vector (D,) of the space."""
+        """Patches nearest to a vector (D,) of the space; with `aggregator`, slides nearest to an embedding (E,)."""
         check_k(k)
+        _no_patient("a vector", exclude_same_patient)
         unit = query_vector(vector)
-        query = Query(kind="vector", k=k, exclude_patients=_patients(exclude_patient))
-        return self._find(Collection(self.store.resolve_space(space)), unit, query, where, exact)
+        full = self._view.space(space)
+        query = Query(kind="vector", k=k, exclude_patients=patients(exclude_patient))
+        collection = Collection(full) if aggregator is None else self._pooled(full, aggregator)
+        return self._find(collection, unit, query, where, exact)
 
     def search_slide(
         self,
@@ -236,8 +253,8 @@ class SlideIndex:
     ) -> Hits:
         """Slides like `slide_id` by their pooled embeddings; the slide itself is left out."""
         check_k(k)
-        full = self.store.resolve_space(space)
-        collection = self._pooled(slide_id, full, aggregator)
+        full = self._view.space(space)
+        collection = self._pooled(full, aggregator, self.store.bag(slide_id, full).slide_id)
         pooled = self.store.pooled(slide_id, full, collection.aggregator)
         slide_id, embedding = pooled.slide_id, np.asarray(pooled.embedding)
         if len(embedding) != 1:
@@ -246,14 +263,14 @@ class SlideIndex:
                 remedy="Use an aggregator of one branch, such as mean.",
                 slide=slide_id,
             )
-        patient = self._patient(slide_id, full)
+        patient = self._patients.of(slide_id, full)
         query = Query(
             kind="slide",
             k=k,
             slide_id=slide_id,
             patient_id=patient,
             aggregator=collection.aggregator,
-            exclude_patients=_patients(exclude_patient, patient if exclude_same_patient else None),
+            exclude_patients=patients(exclude_patient, patient if exclude_same_patient else None),
         )
         return self._find(collection, query_vector(embedding[0]), query, where, exact, exclude_slide=slide_id)
 
@@ -272,16 +289,16 @@ class SlideIndex:
 
         conditions = as_filter(where)
         query = replace(query, where=str(conditions), exact=bool(exact))
-        request = Request(collection, vector, query, conditions, exclude_slide, exclude_row)
-        return find(self.store, self._connection, request, self._view)
+        rows = None if exclude_row is None else (exclude_row[0], np.array([exclude_row[1]]))
+        request = Request(collection, vector[None], query, conditions, exclude_slide, rows)
+        return find(self.store, self._opener, request, self._view)
 
-    def _pooled(self, slide_id: str, space: str, aggregator: str) -> Collection:
-        """The collection of pooled slides that `aggregator`, a full id or its name, means for this slide."""
-        slide_id = self.store.bag(slide_id, space).slide_id
+    def _pooled(self, space: str, aggregator: str, slide_id: str = "") -> Collection:
+        """The collection of pooled slides that `aggregator`, a full id or its name, means (for this slide)."""
         made = [
             collection
             for collection, slides in live_versions(self.store).items()
-            if collection.space == space and collection.aggregator and slide_id in slides
+            if collection.space == space and collection.aggregator and (not slide_id or slide_id in slides)
         ]
         fits = [c for c in made if c.aggregator == aggregator] or [
             c for c in made if c.aggregator.rpartition(".")[0] == aggregator
@@ -295,22 +312,16 @@ class SlideIndex:
                 slide=slide_id,
             )
         raise QueryError(
-            f"there is no {aggregator!r} embedding of the slide in {space}",
+            f"there is no {aggregator!r} embedding of {'the slide' if slide_id else 'any slide'} in {space}",
             remedy=f"Run `slidelake embed --aggregator {aggregator}`, then `slidelake index sync`.",
             slide=slide_id,
         )
 
-    def _patient(self, slide_id: str, space: str) -> str:
-        """The slide's patient: the metadata's, else the commit's, else the slide itself, as sync has it."""
-        from slidelake.index.cohort import read_cohort
 
-        named = read_cohort(self.store).patients.get(slide_id)
-        if named:
-            return named
-        grid_id, _, encoder_id = space.partition("/")
-        commit = self.store.commit(slide_id, "bag", grid_id, encoder_id)
-        return str((commit.provenance.get("patient_id") if commit else None) or slide_id)
-
-
-def _patients(*named: str | None) -> tuple[str, ...]:
-    return tuple(sorted({patient for patient in named if patient}))
+def _no_patient(what: str, exclude_same_patient: bool) -> None:
+    """QueryError where the patient of what has none is to be left out."""
+    if exclude_same_patient:
+        raise QueryError(
+            f"{what} has no patient to leave out",
+            remedy="Name the patient: --exclude-patient ID (exclude_patient= in Python).",
+        )

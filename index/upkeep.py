@@ -7,10 +7,12 @@ import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from slidelake.index.recall import kept_recall, measure_and_keep
+
 if TYPE_CHECKING:
     from slidelake.index.connection import Connection
 
-__all__ = ["has_vector_index", "tidy"]
+__all__ = ["compact", "has_vector_index", "tidy"]
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +30,16 @@ def tidy(connection: Connection, name: str, *, exact_below: int | None) -> None:
     if table is None:
         return
     rows = table.count_rows()
-    stats = table.stats()["fragment_stats"]
     if exact_below is not None and rows >= exact_below:
-        _index(table, rows)
-    if stats["num_fragments"] > _MANY_FRAGMENTS:
+        changed = _index(table, rows)
+        if changed or kept_recall(connection.store.objects, name) is None:
+            measure_and_keep(connection.store.objects, table)
+    compact(table)
+
+
+def compact(table: Any) -> None:
+    """Compact a table of many fragments."""
+    if table.stats()["fragment_stats"]["num_fragments"] > _MANY_FRAGMENTS:
         _optimise(table)
 
 
@@ -42,7 +50,8 @@ def has_vector_index(table: Any) -> bool:
     return any("vector" in index.columns for index in table.list_indices())
 
 
-def _index(table: Any, rows: int) -> None:
+def _index(table: Any, rows: int) -> bool:
+    """Make the approximate index, or extend it where many rows are outside; whether either was done."""
     from lancedb.index import Bitmap, IvfSq
 
     if not has_vector_index(table):
@@ -51,10 +60,12 @@ def _index(table: Any, rows: int) -> None:
         partitions = max(2, min(1024, math.ceil(rows / 4096)))
         table.create_index("vector", config=IvfSq(distance_type="cosine", num_partitions=partitions))
         table.create_index("slide_id", config=Bitmap())
-        return
+        return True
     stats = table.index_stats("vector_idx")
     if stats is None or stats.num_unindexed_rows > _UNINDEXED_SHARE * rows:
         _optimise(table)
+        return True
+    return False
 
 
 def _optimise(table: Any) -> None:

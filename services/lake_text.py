@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from slidelake.index import SlideIndex
-    from slidelake.index.reports import ReportsAdded
+    from slidelake.index.reports import ReportHits, ReportsAdded
+    from slidelake.index.reports.request import Mode
     from slidelake.store import FeatureStore
 
 __all__ = ["TextMethods"]
@@ -54,6 +55,15 @@ class TextMethods(ABC):
             "ocr_confidence", "uri", "added",
         )  # fmt: skip
         return pd.DataFrame(rows, columns=list(columns)).astype({"ocr_confidence": "float64"})
+
+    def search_reports(
+        self, text: str, *, k: int = 10, mode: "Mode" = "hybrid", **options: Any
+    ) -> "ReportHits":
+        """Passages of reports that answer `text`, by terms and vectors ("hybrid"), or by "text" or "vector" alone.
+
+        `options` are those of `SlideIndex.search_reports`: patients, exclude_patients, slides, where, per_report.
+        """
+        return self.index.search_reports(text, k=k, mode=mode, **options)
 
     def add_reports(
         self,

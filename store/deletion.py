@@ -1,6 +1,7 @@
 """Deletes slides from all that a store keeps: denied first, then dead, then gone.
 
-    deny-list → epoch closed → run reports, quarantine, snapshots, reports, metadata → arrays → commits → catalog
+    deny-list → epoch closed → run reports, quarantine, snapshots, reports, metadata, annotations → arrays → commits
+    → catalog
 
 The deny-list alone says what has to go: whatever is cut off between two of these steps is finished by the same
 command, or by any later deletion or gc. What tells who belongs to whom (metadata, commits) goes last. Only the
@@ -142,6 +143,7 @@ def sweep(store: "FeatureStore", words: Iterable[str] = (), *, now: datetime | N
     _deny_reports(store, gone, now or datetime.now(UTC))
     counts["reports"] = store.reports.forget_denied()
     counts["metadata"] = store.metadata.forget_denied()
+    counts["annotations"] = store.annotations.forget_denied()
     states = store.states() if gone else {}
     for slide_id in gone:
         if slide_id in states and states[slide_id].keys:

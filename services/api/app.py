@@ -27,12 +27,17 @@ ROUTERS: tuple[str, ...] = (
     "slides",
     "reports",
     "status",
+    "search",
+    "report_search",
+    "heatmap",
+    "annotations",
     "session",
     "manage",
     "docs",
     "page",
 )
 _SENT = ["X-Slidelake-Pixels", "X-Slidelake-Rows", "X-Slidelake-Footprint", "X-Request-ID", "ETag"]
+_SENT += ["X-Slidelake-Minimum", "X-Slidelake-Maximum", "X-Slidelake-Bounds", "X-Slidelake-Note"]
 
 
 def create_app(lake: "Lake", settings: ServeSettings | None = None, tokens: Tokens | None = None) -> FastAPI:
@@ -69,7 +74,7 @@ def create_app(lake: "Lake", settings: ServeSettings | None = None, tokens: Toke
             CORSMiddleware,
             allow_origins=list(settings.allow_origins),
             allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "If-None-Match"],
+            allow_headers=["Authorization", "Content-Type", "If-Match", "If-None-Match"],
             expose_headers=_SENT,
         )
     # The last one added is the outermost.

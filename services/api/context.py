@@ -68,6 +68,7 @@ class Context:
         self.spaces: Remembered[list[SpaceInfo]] = Remembered(
             lambda: read_spaces(lake.store, self.catalog.get(), self.states.get()), settings.fresh_for
         )
+        lake.index.serve(fresh_for=settings.fresh_for, resident_bytes=settings.resident_bytes)
         self.status: Remembered[dict[str, Any]] = Remembered(lake.status, settings.fresh_for)
         self.reports: Remembered[dict[str, ReportHead]] = Remembered(
             lambda: read_reports(lake.store), settings.fresh_for
@@ -165,7 +166,8 @@ class Context:
 
     def close(self) -> None:
         """Close slides and files; the app does it when it stops."""
-        self.painters.shutdown(wait=False, cancel_futures=True)
+        # Waited for: what draws must not outlive the slides that it draws from.
+        self.painters.shutdown(cancel_futures=True)
         self.pool.close()
         if self._audit is not None:
             self._audit.close()

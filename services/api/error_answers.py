@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 
 from slidelake.errors import (
     AlreadyCommittedError,
+    EditConflictError,
     EncoderError,
     GridMismatchError,
     IndexStateError,
@@ -35,6 +36,7 @@ _STATUS: tuple[tuple[type[SlidelakeError], int], ...] = (
     (IndexStateError, 409),
     (AlreadyCommittedError, 409),
     (GridMismatchError, 409),
+    (EditConflictError, 412),
     (SlideDeletedError, 409),
     (SlideError, 503),
     (StoreError, 503),
@@ -51,6 +53,7 @@ _WORDS = {
     403: "The token's scope does not allow it, or another site's page asked.",
     404: "There is no such thing.",
     409: "The index is missing or behind, or something else came first.",
+    412: "It has been changed since it was read.",
     413: "Too much was sent.",
     422: "A parameter or the body is not of its form.",
     429: "Too many requests at once.",

@@ -6,6 +6,7 @@ import typer
 
 from slidelake._version import __version__
 from slidelake.services.cli import (
+    annotations,
     attention,
     copy,
     delete,
@@ -23,6 +24,7 @@ from slidelake.services.cli import (
     migrate,
     mil_test,
     reports,
+    reports_evaluate,
     search,
     serve,
     snapshot,
@@ -75,6 +77,7 @@ COMMANDS = (
     verify,
     metadata,
     reports,
+    reports_evaluate,
     snapshot,
     copy,
     migrate,
@@ -83,6 +86,7 @@ COMMANDS = (
     embed,
     heatmap,
     attention,
+    annotations,
     index,
     search,
     serve,

@@ -1,5 +1,6 @@
-"""`slidelake search`: where else does this appear?"""
+"""`slidelake search`: where else does this appear, and which report says so?"""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from slidelake.errors import UsageError
+from slidelake.services.cli.search_reports import search_reports
 from slidelake.services.cli.session import Session, command
 
 
@@ -22,6 +24,26 @@ def _parse_place(text: str) -> tuple[int, int]:
         ) from exc
 
 
+class Find(StrEnum):
+    """What a region can find."""
+
+    patches = "patches"
+    slides = "slides"
+
+
+def _parse_box(text: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(each) for each in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != 4:
+        raise UsageError(
+            f"--region {text!r} is not a box",
+            remedy="Write --region X,Y,W,H in level-0 pixels, for example --region 4096,2048,2048,2048.",
+        )
+    return numbers
+
+
 def register(app: typer.Typer) -> None:
     @command(app, "search", epilog="Example: slidelake search --slide S1 --at 5120,2048 -k 20 --store lake")
     def search(
@@ -30,6 +52,13 @@ def register(app: typer.Typer) -> None:
         at: Annotated[
             str | None, typer.Option(metavar="X,Y", help="Level-0 pixel in the query patch.")
         ] = None,
+        region: Annotated[
+            str | None,
+            typer.Option(
+                metavar="X,Y,W,H", help="A box on the slide, level-0 pixels: its patches are the query."
+            ),
+        ] = None,
+        find: Annotated[Find | None, typer.Option(help="What a region finds; patches by default.")] = None,
         image: Annotated[Path | None, typer.Option(help="An image file as the query.")] = None,
         mpp: Annotated[float | None, typer.Option(help="µm per pixel of --image; else the space's.")] = None,
         space: Annotated[
@@ -46,19 +75,38 @@ def register(app: typer.Typer) -> None:
         ] = False,
         exclude_patient: Annotated[str | None, typer.Option(help="Leave out this patient.")] = None,
         exact: Annotated[bool, typer.Option("--exact", help="Compare with every patch.")] = False,
+        text: Annotated[
+            str | None,
+            typer.Option(
+                help="Words as the query: --in reports, or for patches where the encoder reads words."
+            ),
+        ] = None,
+        within: Annotated[
+            str, typer.Option("--in", help="Where --text is looked for: reports, or patches (the default).")
+        ] = "",
+        mode: Annotated[str, typer.Option(help="With --text: hybrid, text or vector.")] = "hybrid",
         out: Annotated[Path, typer.Option(help="Gallery: OUT.png and OUT.html.")] = Path("hits"),
         gallery: Annotated[bool, typer.Option("--gallery/--no-gallery", help="Draw the pictures.")] = True,
     ) -> int:
         """Find the patches (or, for a whole slide, the slides) that look most alike."""
-        if (slide is None) == (image is None):
+        if sum(each is not None for each in (slide, image, text)) != 1:
             raise UsageError(
-                "a search needs one query", remedy="Pass --slide ID --at X,Y, or --slide ID, or --image FILE."
+                "a search needs one query",
+                remedy="Pass --slide ID (alone, with --at X,Y or with --region X,Y,W,H), or --image FILE, or --text "
+                "WORDS --in reports.",
             )
+        if within not in ("", "patches", "reports") or (within and text is None):
+            raise UsageError(f"nothing is looked for in {within!r}", remedy="Pass --text with --in reports.")
+        if text is not None and within == "reports":
+            return search_reports(session, text, k, mode, where, exclude_patient)
         result = session.lake().search(
             slide=slide,
             at=_parse_place(at) if at else None,
+            region=_parse_box(region) if region else None,
+            find=find.value if find is not None else None,
             image=image,
             mpp=mpp,
+            text=text,
             space=space,
             aggregator=aggregator,
             k=k,

@@ -79,6 +79,14 @@ def register(app: typer.Typer) -> None:
         cache: Annotated[
             int, typer.Option(min=1, help="MiB of tiles and pictures kept.", rich_help_panel=_LIMITS)
         ] = 256,
+        vectors: Annotated[
+            int,
+            typer.Option(
+                min=0,
+                help="MiB of memory for vectors: what fits is searched exactly and fast. 0: none.",
+                rich_help_panel=_LIMITS,
+            ),
+        ] = 2048,
     ) -> int:
         """Serve the page and the HTTP API over a lake, on this machine alone unless told otherwise."""
         if new_token is not None:
@@ -96,6 +104,7 @@ def register(app: typer.Typer) -> None:
             max_body=max_body * 2**20,
             open_slides=open_slides,
             cache_bytes=cache * 2**20,
+            resident_bytes=vectors * 2**20,
             request_time=request_time,
             prefix=prefix.rstrip("/"),
             allow_origins=tuple(allow_origin or ()),

@@ -5,6 +5,7 @@ SlidelakeError                      exit code 1 unless said otherwise
 │   ├── GridError                   a grid that cannot be (patch of 0 px, no mpp)
 │   ├── ManifestError               a manifest that cannot be read, or lacks its columns
 │   ├── FilterError                 a filter on an unknown column, or of the wrong type
+│   ├── AnnotationError             GeoJSON that is not of the form
 │   ├── QueryError                  a query that no search can answer (not an image, NaN, wrong dimensions)
 │   └── UnknownNameError (LookupError)
 │       ├── UnknownEncoderError
@@ -35,6 +36,7 @@ SlidelakeError                      exit code 1 unless said otherwise
 │   ├── StoreFullError (OSError)
 │   ├── StoreUnreachableError (ConnectionError)  a remote store's server is away, or refuses us
 │   ├── AlreadyCommittedError       another writer won; its data stands
+│   ├── EditConflictError           what is to be changed is not what was read
 │   ├── GridMismatchError           rows that do not belong to the committed coords
 │   ├── SlideDeletedError           the slide, its patient, source or content is on the deny-list
 │   ├── NotFiniteError (ValueError)
@@ -58,9 +60,11 @@ from typing import ClassVar
 
 __all__ = [
     "AlreadyCommittedError",
+    "AnnotationError",
     "DamagedSlideError",
     "DamagedStoreError",
     "DuplicateSlideError",
+    "EditConflictError",
     "EncoderError",
     "EncodingFailedError",
     "FeatureFileError",
@@ -153,6 +157,10 @@ class ManifestError(UsageError):
 
 
 class FilterError(UsageError):
+    pass
+
+
+class AnnotationError(UsageError):
     pass
 
 
@@ -279,6 +287,10 @@ class StoreUnreachableError(StoreError, ConnectionError):
 
 
 class AlreadyCommittedError(StoreError):
+    pass
+
+
+class EditConflictError(StoreError):
     pass
 
 
