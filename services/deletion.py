@@ -17,12 +17,14 @@ __all__ = ["DeletionReport", "allow", "delete", "verify_gone"]
 
 @dataclass
 class DeletionReport:
-    """What was deleted: slides as the store spelled them, `unknown` ids that are denied all the same, how many
-    objects and index rows went, tags of the index that fell, until when the `closed` marks stay, and notes."""
+    """What was deleted: slides as the store spelled them, `unknown` ids that are denied all the same, `reports` that
+    name them or are their patients' (one that is about a living slide too only loses their names), how many objects
+    and index rows went, tags of the index that fell, until when the `closed` marks stay, and notes."""
 
     slides: list[str] = field(default_factory=list)
     patients: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    reports: list[str] = field(default_factory=list)
     objects: dict[str, int] = field(default_factory=dict)
     index_rows: int = 0
     tags: list[str] = field(default_factory=list)
@@ -51,6 +53,12 @@ def delete(
     report = DeletionReport(patients=list(patients), dry_run=dry_run)
     orders = [("", list(slides))] if slides else []
     orders += [(patient, slides_of_patient(lake.store, patient)) for patient in patients]
+    named = {each.casefold() for _, ids in orders for each in ids}
+    report.reports = [
+        each.report_id
+        for each in lake.store.reports.heads()
+        if each.patient_id in patients or not named.isdisjoint(map(str.casefold, each.slide_ids))
+    ]
     for patient, ids in orders:
         if patient and not ids:
             report.notes.append(f"the lake has no slide of the patient {patient}; it {_denied(dry_run)}")

@@ -1,5 +1,6 @@
 """The lake's reports: texts that are added, searched and asked about."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -15,15 +16,15 @@ if TYPE_CHECKING:
 __all__ = ["TextMethods"]
 
 
-class TextMethods:
+class TextMethods(ABC):
     """What `Lake` has of reports."""
 
     store: "FeatureStore"
 
     @property
+    @abstractmethod
     def index(self) -> "SlideIndex":
         """The LanceDB tables of this lake."""
-        raise NotImplementedError
 
     @property
     def reports(self) -> "pd.DataFrame":

@@ -97,7 +97,6 @@ def delete_slides(
             words |= words_of(uri=uri)
     for trace in traces:
         _close(store, trace.slide_id, now)
-    _deny_reports(store, traces, now)
     done = Deletion([trace.slide_id for trace in traces if trace.known])
     done.unknown = [trace.slide_id for trace in traces if not trace.known]
     done.objects = sweep(store, words, now=now)
@@ -139,9 +138,10 @@ def sweep(store: "FeatureStore", words: Iterable[str] = (), *, now: datetime | N
         "quarantine": _quarantine(store, redactor),
     }
     counts["snapshots"] = _snapshots(store)
+    gone = sorted(store.denied.among("slide", slides_anywhere(store)))
+    _deny_reports(store, gone, now or datetime.now(UTC))
     counts["reports"] = store.reports.forget_denied()
     counts["metadata"] = store.metadata.forget_denied()
-    gone = sorted(store.denied.among("slide", slides_anywhere(store)))
     states = store.states() if gone else {}
     for slide_id in gone:
         if slide_id in states and states[slide_id].keys:
@@ -237,22 +237,27 @@ def _deny_sources(store: "FeatureStore", trace: _Trace, because: Iterable[str], 
         store.denied.add(checksum=checksum, because=because, now=now)
 
 
-def _deny_reports(store: "FeatureStore", traces: Iterable[_Trace], now: datetime) -> None:
-    """Denies what only a patient's name ties to slides, where the last of the patient's slides goes now."""
+def _deny_reports(store: "FeatureStore", gone: Iterable[str], now: datetime) -> None:
+    """Denies what only a patient's name ties to slides, where the last of the patient's slides is among `gone`."""
     if not store.reports.ids():
         return
     catalog, metadata = store.catalog(), store.metadata.read()
+    dead = set(gone)
+    living = set(catalog.loc[~catalog["slide_id"].isin(dead), "patient_id"])
     because: dict[str, set[str]] = {}
-    for trace in traces:
-        patients = set(trace.patients)
+    for slide_id in dead:
+        parsed = filter(None, map(CommitKey.parse, store.objects.list(commit_folder(slide_id))))
+        commits = filter(None, (_commit(store.objects, each) for each in parsed))
+        patients = {str(each.provenance.get("patient_id") or "") for each in commits}
         if "patient_id" in metadata:
-            said = metadata.loc[metadata["slide_id"] == trace.slide_id, "patient_id"].dropna()
+            said = metadata.loc[metadata["slide_id"] == slide_id, "patient_id"].dropna()
             patients |= set(said.astype("str"))
-        for patient_id in patients - set(catalog["patient_id"]):
-            entry = store.denied.entry(slide_id=trace.slide_id) or {}
-            because.setdefault(patient_id, set()).update(entry.get("because", ()))
-    for patient_id, hashes in because.items():
-        store.reports.deny_of_patient(patient_id, hashes, now)
+        entry = store.denied.entry(slide_id=slide_id) or {}
+        hashes = entry.get("because") or [store.denied.hash_of("slide", slide_id)]
+        for patient_id in patients - living - {""}:
+            because.setdefault(patient_id, set()).update(hashes)
+    for patient_id, of_slides in because.items():
+        store.reports.deny_of_patient(patient_id, of_slides, now)
 
 
 def _arrays(store: "FeatureStore", slide_id: str) -> int:

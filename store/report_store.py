@@ -160,7 +160,7 @@ class ReportStore:
         count = 0
         for report_id in self._suspects():
             numbers = self._generations(report_id)
-            report = self._latest(report_id)
+            report = self._whole(report_id)
             allowed = self._allowed(report) if report is not None else None
             if report is None or allowed == report:
                 continue
@@ -174,12 +174,16 @@ class ReportStore:
         """What should not be here any more: a report's key → what is wrong with it; changes nothing."""
         found = {}
         for report_id in self._suspects():
-            report = self._latest(report_id)
+            report = self._whole(report_id)
             allowed = self._allowed(report) if report is not None else None
             if report is not None and allowed != report:
                 what = "that names a deleted slide" if allowed else "of a deleted slide or patient"
                 found[_folder(report_id)] = f"a report {what}"
         return found
+
+    def damaged(self) -> list[str]:
+        """The ids of reports that cannot be read: nobody can tell whose they are."""
+        return sorted(set(self.ids()) - {each.report_id for each in self.heads()})
 
     def keep_only(self, report_id: str, number: int) -> None:
         """Removes every generation but one: a copy follows its source, also to a smaller number."""
@@ -198,7 +202,7 @@ class ReportStore:
         because = list(because)
         for head in self.heads():
             if head.patient_id == patient_id and not head.slide_ids:
-                self._store.denied.add(uri=_name(head.report_id), because=because, now=now)
+                self._store.denied.add(uri=_name(head), because=because, now=now)
 
     def _suspects(self) -> list[str]:
         """The reports whose id, patient or slides the deny-list names."""
@@ -206,21 +210,19 @@ class ReportStore:
         if not denied.count():
             return []
         heads = self.heads()
-        names = denied.among("uri", {_name(each.report_id) for each in heads})
+        names = denied.among("uri", {_name(each) for each in heads})
         patients = denied.among("patient", {each.patient_id for each in heads})
         slides = denied.among("slide", {slide_id for each in heads for slide_id in each.slide_ids})
         return [
             each.report_id
             for each in heads
-            if _name(each.report_id) in names
-            or each.patient_id in patients
-            or not slides.isdisjoint(each.slide_ids)
+            if _name(each) in names or each.patient_id in patients or not slides.isdisjoint(each.slide_ids)
         ]
 
     def _allowed(self, report: Report) -> Report | None:
         """The report as the deny-list lets it be; None where it has to stay out."""
         denied = self._store.denied
-        if denied.find(patient_id=report.patient_id, uri=_name(report.report_id)):
+        if denied.find(patient_id=report.patient_id, uri=_name(report)):
             return None
         gone = denied.among("slide", report.slide_ids) if report.slide_ids else set()
         if not gone:
@@ -280,13 +282,15 @@ class ReportStore:
 
     def _read(self, report_id: str, *, damaged_too: bool = True) -> tuple[Report, int] | None:
         """The latest generation and its number; None where there is none. One that is damaged raises, or is logged."""
-        while True:
+        for left in reversed(range(_ATTEMPTS)):
             numbers = self._generations(report_id)
             if not numbers:
                 return None
             try:
                 data = self._store.objects.read(report_key(report_id, numbers[-1]))
             except FileNotFoundError:
+                if not left:
+                    raise
                 continue  # the next generation was put since, or the report removed
             try:
                 return parse_report(report_id, data, self._url(report_id, numbers[-1])), numbers[-1]
@@ -295,6 +299,7 @@ class ReportStore:
                     raise
                 log.warning("a report cannot be read", extra={"report_id": report_id, "why": error.problem})
                 return None
+        return None
 
     def _url(self, report_id: str, number: int) -> str:
         return self._store.objects.url_of(report_key(report_id, number))
@@ -347,9 +352,9 @@ def _first_number(report: Report) -> int:
     return 1 + int(report.content_hash[:8], 16) % 2**30
 
 
-def _name(report_id: str) -> str:
-    """What the deny-list knows a report by."""
-    return f"report:{report_id}"
+def _name(report: Report | ReportHead) -> str:
+    """What the deny-list knows a report by; another patient's may have the same id."""
+    return f"report:{report.patient_id}/{report.report_id}"
 
 
 def _folder(report_id: str) -> str:

@@ -13,6 +13,7 @@ from slidelake.store.deletion import closed_marks, closing_time, slides_anywhere
 from slidelake.store.layout import COMMITS, CommitKey, closed_key, states_of
 from slidelake.store.leftovers import leftovers
 from slidelake.store.objects import Objects
+from slidelake.store.report_store import REPORTS
 
 if TYPE_CHECKING:
     from slidelake.store.feature_store import FeatureStore
@@ -148,6 +149,9 @@ def _metadata(store: "FeatureStore", grace: timedelta) -> Iterator[Remainder]:
 def _reports(store: "FeatureStore", grace: timedelta) -> Iterator[Remainder]:
     for key, what in store.reports.denied().items():
         yield Remainder(key, what, None, _AGAIN)
+    for report_id in store.reports.damaged() if store.denied.count() else ():
+        what = "a damaged report: whether it is a deleted patient's cannot be told"
+        yield Remainder(f"{REPORTS}/{report_id}", what, None, f"Run slidelake reports remove {report_id}.")
 
 
 def _snapshots(store: "FeatureStore", grace: timedelta) -> Iterator[Remainder]:

@@ -167,8 +167,7 @@ class _Job:
                     known = self._scans.get(file_digest(file, "sha256").hexdigest())
             except OSError:
                 known = None  # the reader says what is wrong
-            if known is not None:
-                report = self._store.reports.get(known)
+            for report in self._store.reports.iterate([known] if known else []):
                 yield Draft(report.text, replace(report.source, uri=str(path)), path.stem, str(path))
                 return
         yield from read_file(path, self.options)
@@ -250,10 +249,14 @@ class _Job:
             patient_id=owner.patient_id,
             text=text,
             slide_ids=owner.slide_ids,
-            title=draft.title or title_of(text, sections),
+            title=_line(draft.title) or title_of(text, sections),
             sections=sections,
             source=draft.source,
-            metadata=draft.metadata,
+            metadata={
+                _line(name): _line(value) if isinstance(value, str) else value
+                for name, value in draft.metadata.items()
+                if _line(name)
+            },
         )
         return _Ready(report, owner, draft.ocr_pages)
 
@@ -297,6 +300,11 @@ class _Job:
 
     def _refuse(self, error: SlidelakeError, place: str = "") -> None:
         self._done.refused.append(Refused(place or error.slide, error.problem, error.remedy))
+
+
+def _line(text: str) -> str:
+    """A text of one line, as clean as the report: it is shown on terminals and pages."""
+    return " ".join(clean_text(text).split())
 
 
 def _mark(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 
-from slidelake.errors import ReportError, SlidelakeError, StoreError, UsageError
+from slidelake.errors import ReportError, SlidelakeError, UsageError
 from slidelake.index.reports.draft import Draft
 from slidelake.index.reports.options import ReadOptions
 from slidelake.index.reports.pdf_file import read_pdf
@@ -48,8 +48,9 @@ def find_files(sources: Sequence[str | PathLike[str]]) -> list[Path]:
                 if Path(name).suffix.lower() in READERS and Path(name).is_file():
                     found.setdefault(Path(name))
         else:
+            remote = " Copy them here first: reports are read from files." if "://" in source else ""
             raise UsageError(
-                f"there is no file {source}", remedy="Name files, folders or globs with reports."
+                f"there is no file {source}", remedy=f"Name files, folders or globs with reports.{remote}"
             )
     # A file that is named twice, once through a link, is one; its name is that of the first.
     once: dict[Path, Path] = {}
@@ -84,10 +85,11 @@ def read_file(path: Path, options: ReadOptions) -> Iterator[Draft | SlidelakeErr
             slide=str(path),
         )
         return
+    if path.exists() and not path.is_file():
+        yield ReportError("it is no plain file", remedy="Name files, folders or globs.", slide=str(path))
+        return
     try:
         yield from reader(path, options)
-    except StoreError:
-        raise
     except SlidelakeError as error:
         yield error if error.slide else type(error)(error.problem, remedy=error.remedy, slide=str(path))
     except OSError as error:

@@ -77,6 +77,19 @@ def read_jsonl(path: Path, options: ReadOptions) -> Iterator[Draft | ReportError
     _check_size(path, options)
     encoding = _checked_encoding(path, options.encoding)
     columns: Mapping[str, str] | None = None
+    for place, row in _json_rows(path, encoding):
+        if isinstance(row, ReportError):
+            yield row
+            continue
+        if columns is None:
+            # Not every row has every column.
+            each = (keys for _, keys in _json_rows(path, encoding) if isinstance(keys, dict))
+            columns = _columns(list(dict.fromkeys(key for keys in each for key in keys)), options, path)
+        yield _draft(row, columns, "jsonl", path, place)
+
+
+def _json_rows(path: Path, encoding: str) -> Iterator[tuple[str, dict[str, Any] | ReportError]]:
+    """Each line's place, and its object, or why it has none."""
     with path.open(encoding=encoding) as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
@@ -85,20 +98,14 @@ def read_jsonl(path: Path, options: ReadOptions) -> Iterator[Draft | ReportError
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as exc:
-                yield ReportError(
-                    f"it is not JSON ({exc})", remedy="Write one JSON object a line.", slide=place
-                )
+                problem, remedy = f"it is not JSON ({exc})", "Write one JSON object a line."
+                yield place, ReportError(problem, remedy=remedy, slide=place)
                 continue
-            if not isinstance(row, dict):
-                yield ReportError(
-                    f"a JSON {type(row).__name__}, not an object",
-                    remedy="Write {…} with the columns.",
-                    slide=place,
-                )
-                continue
-            if columns is None:
-                columns = _columns(list(row), options, path)
-            yield _draft(row, columns, "jsonl", path, place)
+            if isinstance(row, dict):
+                yield place, row
+            else:
+                problem, remedy = f"a JSON {type(row).__name__}, not an object", "Write {…} with the columns."
+                yield place, ReportError(problem, remedy=remedy, slide=place)
 
 
 def _columns(names: Sequence[str], options: ReadOptions, path: Path) -> dict[str, str]:
@@ -179,7 +186,9 @@ def _keepable(value: Any) -> bool:
     """Whether a value is kept beside the report: a plain one that says something. Nested ones are not."""
     if isinstance(value, str):
         return 0 < len(value.strip()) <= _VALUE_LIMIT
-    return isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))
+    return (isinstance(value, int) and abs(value) < 2**63) or (
+        isinstance(value, float) and math.isfinite(value)
+    )
 
 
 def _bytes(row: Mapping[str, Any]) -> bytes:

@@ -1,7 +1,7 @@
 """Whose a report is: its patient and slides, from what the file says, its name, and the slides of the lake."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -35,8 +35,8 @@ class Owner:
 class Owners:
     """The lake's slides and patients, and how a report's name tells its patient.
 
-    `pattern` is a regular expression for the report's id or its file's name; its first group is the patient, or the
-    whole match. Raises UsageError for one that is none.
+    `pattern` is a regular expression for the report's id or its file's name, else the ids of its slides; its first
+    group is the patient, or the whole match. Raises UsageError for one that is none.
     """
 
     catalog: "pd.DataFrame"
@@ -75,14 +75,15 @@ class Owners:
         """Raises ReportError where slides and patient contradict one another."""
         named, unknown = self._named(draft)
         name = draft.report_id or draft.name
-        if not draft.slide_ids:
-            named += self._by_name(name)
+        if not (draft.slide_ids or draft.patient_id or self._from_pattern(name)):
+            named = self._by_name(name)
         known = {
             patient
             for slide_id, patient in (self._slides[each.casefold()] for each in named)
             if patient != slide_id
         }
-        patient = self._spelled(draft.patient_id) or self._from_pattern(name)
+        told_by = [name, *named, *unknown]
+        patient = self._spelled(draft.patient_id) or _first(self._from_pattern, told_by)
         if len(known | ({patient} if patient else set())) > 1:
             told = f"it is said to be of {patient}, and " if patient else ""
             raise ReportError(
@@ -90,9 +91,10 @@ class Owners:
                 remedy="Correct the slides or the patient; slidelake metadata update moves slides to another patient.",
                 slide=draft.source.uri,
             )
-        patient = patient or next(iter(known), "") or self._from_name(name)
+        patient = patient or next(iter(known), "") or _first(self._from_name, told_by)
         own = not patient
-        patient = patient or (named[0] if len(named) == 1 else name)
+        # A slide without a patient stands for its own, also one that is not in yet.
+        patient = patient or (told_by[1] if len(told_by) == 2 else name)
         if not named and not unknown:
             # Slides without a patient are known by their name alone: the report must name them.
             named = list(self._alone.get(patient.casefold(), ()))
@@ -133,6 +135,10 @@ class Owners:
         known = next((self._patients[each] for each in _beginnings(name) if each in self._patients), "")
         barcode = _TCGA.match(name)
         return known or (barcode[0] if barcode else "")
+
+
+def _first(find: Callable[[str], str], names: Iterable[str]) -> str:
+    return next(filter(None, map(find, names)), "")
 
 
 def _beginnings(name: str) -> Iterator[str]:

@@ -1,13 +1,16 @@
 """`slidelake delete` and `slidelake allow`: slides and patients out of the lake, and who may come back."""
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from slidelake.errors import UsageError
 from slidelake.services.cli.session import Session, command
+
+if TYPE_CHECKING:
+    from slidelake.services.deletion import DeletionReport
 
 SlideOption = Annotated[list[str] | None, typer.Option("--slide", metavar="ID", help="A slide; may repeat.")]
 PatientOption = Annotated[
@@ -33,12 +36,12 @@ def register(app: typer.Typer) -> None:
         slides, patients = slide or [], patient or []
         plan = delete_everywhere(lake, slides=slides, patients=patients, dry_run=True)
         if not dry_run and not yes:
-            _ask(session, plan.slides, plan.unknown, patients)
+            _ask(session, plan, patients)
         report = plan if dry_run else delete_everywhere(lake, slides=slides, patients=patients)
         session.emit({"ok": True, "exit_code": 0, **report.to_dict()})
         for note in report.notes:
             session.say(escape(note))
-        names = escape(", ".join(report.slides)) or "nothing that was there"
+        names = escape(", ".join([*report.slides, *_reports(report)])) or "nothing that was there"
         if dry_run:
             session.say(f"would delete: {names}")
             return 0
@@ -70,7 +73,12 @@ def register(app: typer.Typer) -> None:
         return 0
 
 
-def _ask(session: Session, slides: list[str], unknown: list[str], patients: list[str]) -> None:
+def _reports(report: "DeletionReport") -> list[str]:
+    count = len(report.reports)
+    return [f"{count:,} report{'s' if count > 1 else ''}"] if count else []
+
+
+def _ask(session: Session, plan: "DeletionReport", patients: list[str]) -> None:
     if session.json or not sys.stdin.isatty():
         raise UsageError(
             "deleting cannot be undone, and nobody is here to be asked",
@@ -78,5 +86,7 @@ def _ask(session: Session, slides: list[str], unknown: list[str], patients: list
         )
     for patient in patients:
         session.say(f"patient: {escape(patient)}")
-    session.say(f"slides: {escape(', '.join([*slides, *unknown])) or 'none that the lake knows'}")
+    session.say(f"slides: {escape(', '.join([*plan.slides, *plan.unknown])) or 'none that the lake knows'}")
+    for reports in _reports(plan):
+        session.say(f"and {reports} about them")
     typer.confirm("Delete them for good, and keep them out from now on?", abort=True)

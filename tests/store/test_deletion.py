@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from slidelake.errors import SlideDeletedError
-from slidelake.store import FeatureStore, collect_garbage, delete_slides, quarantine_key, verify
+from slidelake.store import FeatureStore, Report, collect_garbage, delete_slides, quarantine_key, verify
 from slidelake.store.testing import GRID_ID, add_slide
 from tests.store.crashing import Crash, crashing
 
@@ -42,6 +42,15 @@ def fill(store: FeatureStore) -> NDArray[np.float16]:
         message = "the name is held by /archive/gone-file.svs"
         entry = {"slide_id": slide_id, "uri": uri, "reason": "duplicate-slide-id", "message": message}
         store.quarantine.put(quarantine_key(uri, {}), entry)
+    for report in (
+        Report("of-gone-slide", "gone-patient", "Text", ("gone-slide",)),
+        Report("of-the-patient", "gone-patient", "Text of gone-patient"),
+        Report(
+            "of-both", "kept-patient", "Seen on gone-slide and kept", ("gone-slide", "kept"), "gone-slide"
+        ),
+        Report("of-kept", "kept-patient", "Text"),
+    ):
+        store.reports.put(report)
     store.put_run(
         "run-1",
         {
@@ -89,7 +98,15 @@ def test_nothing_is_left(store: FeatureStore) -> None:
     done = store.delete_slide("GONE-Slide")
     assert done.slides == ["gone-slide"]
     assert store.slide_ids() == ["kept"]
-    assert set(done.objects) == {"runs", "quarantine", "snapshots", "metadata", "arrays", "commits"}
+    assert set(done.objects) == {
+        "runs",
+        "quarantine",
+        "snapshots",
+        "reports",
+        "metadata",
+        "arrays",
+        "commits",
+    }
     # The words of the patient were not asked for, and the patient is in the metadata's rows and commits only.
     marks = [key for key in store.objects.list("commits") if "~closed" in key]
     left = traces(store, features)
@@ -110,6 +127,10 @@ def test_nothing_is_left(store: FeatureStore) -> None:
     assert [each["patches"] for each in run["outcomes"]] == [300, 300]
     assert [entry["slide_id"] for entry in store.quarantine.read_all()] == ["twin"]
     assert store.metadata.read()["slide_id"].tolist() == ["kept"]
+    assert {each.report_id: each.text for each in store.reports.iterate()} == {
+        "of-both": "Seen on ██████████ and kept",
+        "of-kept": "Text",
+    }
 
 
 def test_a_deleted_slide_stays_out_until_it_is_allowed(store: FeatureStore) -> None:

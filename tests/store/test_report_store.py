@@ -297,6 +297,21 @@ def test_a_slide_goes_and_another_of_its_patient_lives(store: FeatureStore) -> N
     assert store.reports.put(report("patient")) == "made"
 
 
+def test_a_deletion_that_was_cut_off_is_finished_by_gc(store: FeatureStore) -> None:
+    store.reports.put(report("patient", "P1"))
+    store.reports.put(report("slide", "P1", slide_ids=("S1",)))
+    store.reports.put(report("other", "P2"))
+    store.denied.add(slide_id="S1", because=[store.denied.hash_of("slide", "S1")])
+    assert collect_garbage(store).swept["reports"] == 2
+    assert store.reports.ids() == ["other"]
+    with pytest.raises(SlideDeletedError):
+        store.reports.put(report("patient", "P1"))
+    assert store.reports.put(report("patient", "P2")) == "made", "another patient's may have the same id"
+    store.reports.remove("patient")
+    store.denied.allow(slide_id="S1")
+    assert store.reports.put(report("patient", "P1")) == "made"
+
+
 def test_no_byte_of_them_is_left(cohort: Path, tmp_path: Path) -> None:
     store = copy_of(cohort, tmp_path / "store", "local")
     store.reports.put(report("Whipple-1", "P1", text="A rare word: xanthogranulomatous."))
@@ -318,6 +333,12 @@ def test_verify_deleted_sees_what_is_left(store: FeatureStore) -> None:
         "R1": "a report of a deleted slide or patient",
         "R2": "a report that names a deleted slide",
     }
+    [key] = [each for each in keys(store) if "/R2/" in each]
+    store.objects.replace(key, b"{")
+    reopened = FeatureStore.open(store.url)
+    [damaged] = [each for each in verify_deleted(reopened).overdue if each.key == "reports/R2"]
+    assert "cannot be told" in damaged.what
+    assert "slidelake reports remove R2" in damaged.remedy
 
 
 def test_a_copy_follows(store: FeatureStore, tmp_path: Path) -> None:

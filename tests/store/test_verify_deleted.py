@@ -23,7 +23,16 @@ def test_each_place_is_looked_at(store: FeatureStore) -> None:
     report = verify_deleted(store)
     assert not report.ok
     places = {each.key.partition("/")[0] for each in report.overdue}
-    assert places == {"commits", "slides", "quarantine", "metadata", "snapshots", "catalog", "runs"}
+    assert places == {
+        "commits",
+        "slides",
+        "quarantine",
+        "metadata",
+        "reports",
+        "snapshots",
+        "catalog",
+        "runs",
+    }
     assert len([each for each in report.overdue if each.key.startswith("metadata")]) == 2
     assert report.to_dict()["overdue"] == len(report.overdue)
     store.delete_slide("gone-slide")
