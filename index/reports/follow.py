@@ -63,7 +63,10 @@ def sentence_encoder(name: str = "minilm") -> TextEncoder | None:
     try:
         return shared_text_encoder(name)
     except MissingDependencyError as exc:
-        log.warning("reports are indexed without vectors", extra={"why": exc.problem, "remedy": exc.remedy})
+        log.warning(
+            "reports go without vectors: no sentence encoder",
+            extra={"why": exc.problem, "remedy": exc.remedy},
+        )
         return None
 
 

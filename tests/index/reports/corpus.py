@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (reports, a line each)
 """A dozen short reports, written for the tests: each with facts of its own, and a filler that all share."""
 
 from __future__ import annotations
