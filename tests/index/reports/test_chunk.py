@@ -1,5 +1,7 @@
 """Passages: spans of the text, letter for letter, of a size, at borders, with nothing left out."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -56,7 +58,7 @@ def test_sentences_are_kept_whole_and_overlap() -> None:
     chunks = chunk_report(make(text))
     assert all(chunk.text.startswith("The margin") and chunk.text.endswith(".") for chunk in chunks)
     assert all(120 <= estimate_tokens(chunk.text) <= 220 for chunk in chunks[:-1])
-    for first, second in zip(chunks, chunks[1:], strict=False):
+    for first, second in pairwise(chunks):
         assert 0 < first.end - second.start < len(first.text) / 3
 
 

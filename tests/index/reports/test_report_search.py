@@ -112,7 +112,7 @@ def test_bad_questions_are_refused(index: SlideIndex, text: Any, options: dict[s
 
 @pytest.mark.parametrize(
     "text",
-    ["'; DROP TABLE reports; --", '" OR 1=1', "\x00\ud800", "* ? [ ] ( ) { } ^ ~ : \\ /", "🔬" * 500, "+ - && ||", "the of"],
+    ["'; DROP TABLE reports; --", '" OR 1=1', "\x00\ud800", "* ? [ ] ( ) ^ ~ : \\ / + - && ||", "🔬" * 500, "the of"],
 )  # fmt: skip
 def test_hostile_questions_are_only_words(index: SlideIndex, text: str) -> None:
     for mode in ("hybrid", "text", "vector"):
