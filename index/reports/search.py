@@ -35,7 +35,7 @@ __all__ = ["find_reports"]
 #: flat optimum.
 WEIGHTS = {"concepts": 1.0, "measures": 2.0, "numbers": 1.0, "words": 0.2}
 #: The weight of the vector's ranks beside 1 for the text's, and the constant of the fusion.
-VECTOR_WEIGHT, RANK_CONSTANT = 0.2, 10
+VECTOR_WEIGHT, RANK_CONSTANT = 0.05, 10
 #: Reports that each arm proposes.
 _CANDIDATES = 200
 

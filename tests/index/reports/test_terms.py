@@ -85,7 +85,7 @@ def test_words_that_are_no_number(words: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "forms",
-    [("tumour", "tumor", "tumors"), ("haemorrhages", "hemorrhage"), ("node", "nodes"), ("excised", "excise"), ("biopsies", "biopsy")],
+    [("tumour", "tumor", "tumors"), ("haemorrhages", "hemorrhage"), ("node", "nodes"), ("excised", "excise"), ("biopsies", "biopsy")],  # noqa: E501
 )  # fmt: skip
 def test_forms_of_a_word_share_a_stem(forms: tuple[str, ...]) -> None:
     assert len({stem_of(form) for form in forms}) == 1
