@@ -1,4 +1,4 @@
-"""Reports as a corpus: read from files, cleaned, divided into sections and passages, searched, and how well that finds."""
+"""Reports as a corpus: read from files, cleaned, divided into sections and passages, searched, and evaluated."""
 
 from typing import TYPE_CHECKING, Any
 

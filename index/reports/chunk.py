@@ -1,7 +1,7 @@
 """Reports cut into passages: inside sections, at borders of sentences, each of a size that an encoder reads whole.
 
-A passage is a span of the report's text, letter for letter, so that a citation can be shown where it stands. Passages of
-one section overlap by up to a fifth, so that what stands at a border is found too.
+A passage is a span of the report's text, letter for letter, so that a citation can be shown where it stands. Passages
+of one section overlap by up to a fifth, so that what stands at a border is found too.
 """
 
 from __future__ import annotations

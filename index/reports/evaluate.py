@@ -142,8 +142,10 @@ def read_records(path: str, known: Iterable[str]) -> list[dict[str, Any]]:
             ) from exc
         if not isinstance(record, dict):
             raise UsageError(f"line {number} of {path} is no object", remedy="Write one object a line.")
-        report_id = slug(record_id(record))
-        if report_id in here:
+        # A report is known by its record's id, or by the name of the file that the record says it is from.
+        said = [record_id(record), *(Path(value).stem for value in record.values() if _is_name(value))]
+        report_id = next((each for each in map(slug, said) if each in here), None)
+        if report_id is not None:
             records.append({**record, "report_id": report_id})
     return records
 
@@ -167,6 +169,10 @@ def shared_passages(passages: Iterable[tuple[str, str]]) -> float:
             owners.setdefault(run, set()).add(report_id)
     shared = [own and sum(len(owners[run]) > 1 for run in own) / len(own) >= _SAME_SHARE for _, own in runs]
     return sum(map(bool, shared)) / len(shared) if shared else 0.0
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 255 and "\n" not in value
 
 
 def _record(report: Report) -> dict[str, Any]:

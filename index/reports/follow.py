@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slidelake.encoders.text import shared_text_encoder
 from slidelake.errors import IndexStaleError, MissingDependencyError, SlidelakeError
 from slidelake.index.reports.chunk import Chunk, chunk_report
 from slidelake.index.reports.tables import (
@@ -59,12 +60,13 @@ class ReportsPlan:
 
 def sentence_encoder(name: str = "minilm") -> TextEncoder | None:
     """The encoder of passages; None, and a warning, where its package is not installed: text is searched alone."""
-    from slidelake.encoders.text import shared_text_encoder
-
     try:
         return shared_text_encoder(name)
     except MissingDependencyError as exc:
-        log.warning("reports are indexed without vectors", extra={"why": exc.problem, "remedy": exc.remedy})
+        log.warning(
+            "reports go without vectors: no sentence encoder",
+            extra={"why": exc.problem, "remedy": exc.remedy},
+        )
         return None
 
 

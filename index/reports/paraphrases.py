@@ -1,7 +1,7 @@
 """Other words for what pathology reports say: the tables that questions of an evaluation are worded from.
 
-Two sets of words that share none: `develop` is for choosing how a search works, `test` for measuring it once it is
-chosen. They were fixed before the search was written, and are kept apart from its own table of synonyms
+Clinical synonyms, abbreviations and plain words, in two sets that share few: `develop` is for choosing how a search
+works, `test` for measuring it once it is chosen. They are kept apart from the search's own table of synonyms
 (`lexicon.py`); a change here makes figures incomparable with older ones.
 """
 
@@ -35,56 +35,52 @@ def _words(pattern: str, develop: str, test: str) -> Wording:
 #: Organs, by what a record's label or topic says.
 ORGANS = {
     "bladder": _words(
-        r"bladder(?<!gallbladder)", "the organ that holds urine|the vesica", "the urine reservoir"
+        r"bladder(?<!gallbladder)", "the urinary tract|the vesica", "vesical tissue|the urinary system"
     ),
     "brain": _words(
-        r"brain|cerebr|lobe", "the inside of the skull|the CNS", "the intracranial compartment|the head"
+        r"brain|cerebr|lobe", "the cerebrum|the CNS", "the central nervous system|an intracranial site"
     ),
-    "cervix": _words(r"cervi[xc]", "the neck of the womb", "the lower end of the womb"),
+    "cervix": _words(r"cervi[xc]", "the neck of the womb", "the neck of the uterus"),
     "colon or rectum": _words(
-        r"colo|crc|rect(?:um|al)|cecum|sigmoid", "the large bowel|the gut", "the lower intestine|the hindgut"
+        r"colo|crc|rect(?:um|al)|cecum|sigmoid", "the large bowel|the gut", "the large intestine|the bowel"
     ),
     "head and neck": _words(
         r"head.{0,5}neck|tongue|laryn|oral|mouth|tonsil|phary",
         "the upper aerodigestive tract|the mouth or throat",
-        "the ENT region|the throat or mouth",
+        "the ENT region|the oral cavity or throat",
     ),
-    "kidney": _words(r"kidney|renal", "an organ that makes urine|a nephric organ", "a blood-filtering organ"),
-    "liver": _words(r"liver|hepat", "the hepar|the organ that makes bile", "the bile-producing organ"),
-    "ovary": _words(r"ovar", "the female gonad|the adnexa", "the egg-producing gland"),
-    "pancreas": _words(r"pancrea", "the abdominal gland with islets", "the insulin-producing organ"),
-    "prostate": _words(r"prostat", "the gland around the male urethra", "the gland that makes seminal fluid"),
+    "kidney": _words(r"kidney|renal", "kidney tissue|renal tissue", "nephric tissue"),
+    "liver": _words(r"liver|hepat", "hepatic tissue|the hepar", "liver tissue|the hepar"),
+    "ovary": _words(r"ovar", "the adnexa|the female gonad", "the female gonad|ovarian tissue"),
+    "pancreas": _words(r"pancrea", "the pancreas", "pancreatic tissue"),
+    "prostate": _words(r"prostat", "the prostate", "prostatic tissue"),
 }
 
 #: Kinds of tumour. A question names the first of these that its report affirms.
 HISTOLOGIES = {
-    "oligoastrocytoma": _words(r"oligo-?astrocyt", "mixed glioma", "glial malignancy of two lineages"),
+    "oligoastrocytoma": _words(r"oligo-?astrocyt", "mixed glioma", "mixed glial neoplasm"),
     "oligodendroglioma": _words(
-        r"(?:anaplastic )?oligodendroglioma",
-        "glial cancer with fried-egg cells",
-        "1p/19q type glial malignancy",
+        r"(?:anaplastic )?oligodendroglioma", "oligodendroglial cancer", "oligodendroglial malignancy"
     ),
     "glioblastoma": _words(
-        r"glioblastoma", "GBM|grade four astrocytoma", "the most aggressive glial malignancy"
+        r"glioblastoma", "GBM|grade four astrocytoma", "GBM|astrocytoma of the highest grade"
     ),
-    "astrocytoma": _words(r"astrocytoma", "star-cell glioma", "glial malignancy of star-shaped cells"),
-    "cholangiocarcinoma": _words(r"cholangiocarcinoma", "bile duct cancer", "biliary tree malignancy"),
-    "hepatocellular": _words(r"hepatocellular", "hepatoma|HCC", "primary cancer of liver cells"),
+    "astrocytoma": _words(r"astrocytoma", "astrocytic glioma", "glioma of astrocytes"),
+    "cholangiocarcinoma": _words(r"cholangiocarcinoma", "bile duct cancer", "biliary cancer|CCA"),
+    "hepatocellular": _words(r"hepatocellular", "hepatoma|HCC", "liver cell cancer|HCC"),
     "papillary renal": _words(
         r"papillary.{0,30}(?:renal|chromophil)|renal cell carcinoma.{0,30}papillary",
         "pRCC|chromophilic kidney cancer",
-        "frond-forming nephric malignancy",
+        "chromophil nephric cancer|PRCC",
     ),
-    "chromophobe": _words(r"chromophobe", "chRCC", "pale-celled nephric malignancy"),
+    "chromophobe": _words(r"chromophobe", "chRCC", "chRCC|chromophobic nephric cancer"),
     "clear cell renal": _words(
         r"renal.{0,60}clear|clear.{0,30}renal|conventional.{0,20}clear",
-        "ccRCC|hypernephroma|clear-celled kidney cancer",
-        "Grawitz malignancy|lucent-celled nephric malignancy",
+        "ccRCC|hypernephroma",
+        "Grawitz cancer|ccRCC",
     ),
     "serous": _words(
-        r"serous (?:adeno)?(?:cyst)?(?:adeno)?carcinoma|serous type",
-        "HGSC",
-        "tubal-type epithelial malignancy",
+        r"serous (?:adeno)?(?:cyst)?(?:adeno)?carcinoma|serous type", "HGSC", "HGSC|papilloserous malignancy"
     ),
     "endometrioid": _words(
         r"endometrioid", "cancer like that of the womb lining", "uterine-lining-like malignancy"
@@ -92,92 +88,89 @@ HISTOLOGIES = {
     "urothelial": _words(
         r"urothelial|transitional cell",
         "TCC|transitional cell cancer|urothelium cancer",
-        "uroepithelial malignancy",
+        "uroepithelial malignancy|TCC",
     ),
-    "squamous": _words(r"squamous(?:.cell)? carcinoma", "epidermoid cancer|SCC", "planocellular malignancy"),
-    "neuroendocrine": _words(
-        r"neuroendocrine|islet cell|carcinoid", "NEN|hormone-making neoplasm", "APUDoma"
+    "squamous": _words(
+        r"squamous(?:.cell)? carcinoma", "epidermoid cancer|SCC", "epidermoid malignancy|planocellular cancer"
     ),
+    "neuroendocrine": _words(r"neuroendocrine|islet cell|carcinoid", "NEN", "NET|APUDoma"),
     "mucinous": _words(
-        r"mucinous (?:adeno)?(?:cyst)?carcinoma|colloid", "mucus-making cancer", "slime-secreting malignancy"
+        r"mucinous (?:adeno)?(?:cyst)?carcinoma|colloid", "mucus-making cancer", "mucin-producing malignancy"
     ),
     "ductal": _words(
         r"duct(?:al)? (?:adeno)?carcinoma",
         "duct-type cancer|gland-forming cancer",
-        "tubule-forming malignancy",
+        "glandular cancer of ducts|glandular malignancy",
     ),
-    "adenocarcinoma": _words(r"adenocarcinoma", "gland-forming cancer", "malignancy of glandular epithelium"),
+    "adenocarcinoma": _words(
+        r"adenocarcinoma", "gland-forming cancer", "glandular malignancy|glandular cancer"
+    ),
 }
 
 #: Findings, places and operations.
 FINDINGS = {
-    "leiomyoma": _words(r"leiomyoma|fibroid", "benign smooth-muscle nodules|fibroids", "myomas"),
+    "leiomyoma": _words(r"leiomyoma|fibroid", "fibroids", "myomas|fibromyomas"),
     "cirrhosis": _words(r"cirrhosis|cirrhotic", "end-stage scarring", "advanced diffuse fibrosis"),
-    "steatosis": _words(r"steatosis|fatty change", "fat in hepatocytes", "fat-laden parenchyma"),
-    "hepatitis": _words(r"hepatitis", "an inflamed liver|HBV or HCV", "virus-related liver damage"),
-    "gallstones": _words(r"cholelith|gallstone", "gallstones|calculi", "stones in the bile sac"),
-    "cholecystitis": _words(r"cholecystitis", "an inflamed gall sac", "inflammatory changes in the bile sac"),
-    "diverticula": _words(r"diverticul", "outpouchings", "pouches that bulge out"),
-    "polyp": _words(r"\bpolyp", "adenomas on a stalk", "mucosal outgrowths"),
-    "endometriosis": _words(r"endometriosis", "ectopic womb lining", "womb lining outside its place"),
-    "adenomyosis": _words(r"adenomyosis", "womb lining inside muscle", "glands inside uterine muscle"),
+    "steatosis": _words(
+        r"steatosis|fatty change", "fatty infiltration|a fatty liver", "fat-laden parenchyma"
+    ),
+    "hepatitis": _words(r"hepatitis", "HBV or HCV", "virus-related inflammation"),
+    "gallstones": _words(r"cholelith|gallstone", "gallstones|calculi", "stones|biliary calculi"),
+    "cholecystitis": _words(r"cholecystitis", "an inflamed gallbladder", "gallbladder inflammation"),
+    "diverticula": _words(r"diverticul", "outpouchings", "outpouching of the wall"),
+    "polyp": _words(r"\bpolyp", "adenomas", "adenomatous outgrowths"),
+    "endometriosis": _words(
+        r"endometriosis", "ectopic womb lining", "ectopic endometrium|endometriotic implants"
+    ),
+    "adenomyosis": _words(r"adenomyosis", "endometriosis interna", "uterine lining within the muscle"),
     "psammoma": _words(r"psammoma", "calcospherites", "laminated mineral spherules"),
-    "glomerulosclerosis": _words(r"glomerulosclerosis", "hardened filtering tufts", "scarring of the tufts"),
-    "pin": _words(r"prostatic intraepithelial neoplasia", "PIN|HGPIN", "pre-invasive change in the acini"),
-    "bph": _words(
-        r"(?:nodular|prostatic) hyperplasia", "BPH|benign enlargement", "adenomyomatous enlargement"
-    ),
-    "sarcomatoid": _words(r"sarcomatoid", "spindle-shaped component", "mesenchyme-like component"),
-    "signet": _words(r"signet", "cells with a displaced nucleus", "ring-shaped mucin-filled cells"),
-    "pancreatitis": _words(
-        r"pancreatitis", "inflammation of its surroundings", "inflammatory atrophy of the gland"
-    ),
+    "glomerulosclerosis": _words(r"glomerulosclerosis", "sclerosed glomeruli", "glomerular scarring"),
+    "pin": _words(r"prostatic intraepithelial neoplasia", "PIN", "HGPIN"),
+    "bph": _words(r"(?:nodular|prostatic) hyperplasia", "BPH", "adenomyomatous enlargement|BPH"),
+    "sarcomatoid": _words(r"sarcomatoid", "a spindle-shaped component", "spindle-celled areas"),
+    "signet": _words(r"signet", "cells with a displaced nucleus", "ring-shaped cells"),
+    "pancreatitis": _words(r"pancreatitis", "an inflamed pancreas", "inflammation of the pancreas"),
     "necrosis": _words(r"necrosis|necrotic", "dead tissue", "non-viable areas"),
-    "haemorrhage": _words(r"hemorrhag", "bleeding", "extravasated blood|blood loss into it"),
+    "haemorrhage": _words(r"hemorrhag", "bleeding", "extravasated blood"),
     "calcification": _words(r"\bcalcification|\bcalcified", "calcium deposits", "mineral deposits"),
     "thrombus": _words(r"thromb(?:us|osis)", "a clot", "clotted vessels"),
     "vessel growth": _words(
         r"(?:micro|endothelial |neo)vascular prolif|endothelial prolif|vascular prolif",
-        "overgrowth of capillaries",
-        "glomeruloid capillary tufts",
+        "capillary overgrowth",
+        "neovascularisation",
     ),
-    "keratin": _words(r"keratiniz", "horn formation", "cornifying cells"),
+    "keratin": _words(r"keratiniz", "cornification", "cornifying cells"),
     "gemistocytes": _words(r"gemistocyt", "plump glassy glia", "swollen pink glia"),
-    "hpv": _words(r"\bHPV\b|\bp16\b", "a papillomavirus marker", "wart virus testing"),
+    "hpv": _words(r"\bHPV\b|\bp16\b", "papillomavirus testing", "wart virus testing"),
     "dysplasia": _words(r"dysplasia", "pre-cancerous change", "premalignant change"),
-    "ulcer": _words(r"ulcerat", "an eroded surface", "surface breakdown"),
-    "adrenal": _words(r"adrenal", "a suprarenal gland", "an epinephric gland"),
-    "appendix": _words(r"appendi(?:x|ceal)", "the vermiform process", "the worm-shaped blind tube"),
-    "omentum": _words(r"oment", "the epiploon", "the fatty apron"),
-    "spleen": _words(r"spleen|splen", "the lien", "the left-sided blood-filtering organ"),
+    "ulcer": _words(r"ulcerat", "an erosion", "an eroded surface"),
+    "adrenal": _words(r"adrenal", "a suprarenal gland", "an epinephric gland|suprarenal tissue"),
+    "appendix": _words(r"appendi(?:x|ceal)", "the vermiform process", "the vermiform organ"),
+    "omentum": _words(r"oment", "the epiploon", "epiploic fat"),
+    "spleen": _words(r"spleen|splen", "the lien", "lienal tissue"),
     "tongue": _words(r"\btongue\b", "a lingual site", "a glossal site"),
-    "larynx": _words(r"laryn", "the voice box", "the vocal organ"),
-    "tonsil": _words(r"tonsil", "a faucial gland", "an amygdala of the throat"),
+    "larynx": _words(r"laryn", "the voice box", "the glottic region"),
+    "tonsil": _words(r"tonsil", "a faucial gland", "the faucial region"),
     "mandible": _words(r"mandib", "the lower jaw", "the jawbone"),
-    "floor of mouth": _words(r"floor of (?:the )?mouth", "sublingual space", "the place below the tongue"),
-    "caecum": _words(r"\bcecum|cecal", "the start of the large intestine", "the blind gut"),
-    "sigmoid": _words(r"sigmoid", "the S-shaped loop", "the S-loop"),
-    "temporal": _words(r"temporal", "the part of the cerebrum behind the ear", "the side lobe above the ear"),
-    "frontal": _words(r"frontal", "the part of the cerebrum behind the forehead", "the foremost lobe"),
-    "parietal": _words(r"parietal", "the upper back of the cerebrum", "the lobe at the crown"),
+    "floor of mouth": _words(r"floor of (?:the )?mouth", "FOM", "a sublingual site"),
+    "caecum": _words(r"\bcecum|cecal", "the caecum", "the blind gut"),
     "whipple": _words(
-        r"whipple|pancreat[io]c?oduodenectomy", "PPPD|a Kausch operation", "removal with duodenum"
+        r"whipple|pancreat[io]c?oduodenectomy", "PPPD|a Whipple", "a Kausch operation|a Whipple"
     ),
-    "hysterectomy": _words(r"hysterectomy", "womb removal|TAH", "uterus excision"),
-    "hemicolectomy": _words(r"hemicolectomy", "half the bowel taken out", "excision of one side of the gut"),
+    "hysterectomy": _words(r"hysterectomy", "womb removal|TAH", "removal of the uterus|uterus removal"),
+    "hemicolectomy": _words(r"hemicolectomy", "a colectomy", "partial colon resection"),
     "partial nephrectomy": _words(
-        r"partial nephrectomy", "nephron-sparing surgery", "organ-preserving surgery"
+        r"partial nephrectomy", "nephron-sparing surgery", "kidney-sparing surgery"
     ),
-    "lobectomy": _words(r"lobectomy", "a lobe taken out", "excision of a lobe"),
-    "vas": _words(r"vas deferens|vasa deferentia", "the spermatic duct", "the ductus"),
+    "lobectomy": _words(r"lobectomy", "lobe resection", "removal of a lobe"),
+    "vas": _words(
+        r"vas deferens|vasa deferentia", "the ductus deferens|the spermatic duct", "the deferent duct"
+    ),
     "vagina": _words(r"vagina", "the birth canal", "colpos"),
-    "stent": _words(r"\bstent\b", "a tube placed in a duct", "a splinting tube"),
+    "stent": _words(r"\bstent\b", "an endoprosthesis", "a tube placed in a duct"),
     "giant cells": _words(r"giant cell", "multinucleated cells", "huge cells with many nuclei"),
-    "thyroid": _words(r"thyroid", "the gland below the larynx", "the gland over the windpipe"),
-    "ileum": _words(r"\bileum|ileal", "the last part of the small gut", "the terminal small intestine"),
-    "cyst": _words(r"\bcystic\b", "fluid-filled spaces", "hollow fluid-holding areas"),
     "smoking": _words(r"smok|tobacco", "cigarettes", "nicotine use"),
-    "metastasis": _words(r"metasta", "distant or nodal spread", "secondary deposits"),
+    "metastasis": _words(r"metasta", "mets", "secondaries"),
 }
 
 #: How questions ask for one fact, and how clauses and questions are put together.
@@ -188,7 +181,7 @@ ASK = {
     },
     "nodes": {
         "develop": "how many LN were sampled|how many glands were sampled",
-        "test": "what number of lymphatic glands went to the laboratory|how many ganglia were harvested",
+        "test": "what number of lymphatic glands went to the laboratory|how many LN were harvested",
     },
     "weight": {"develop": "how heavy was what was taken out", "test": "what did the scale show"},
     "gleason": {"develop": "which ISUP group applies", "test": "how aggressive was its architecture"},
@@ -201,12 +194,12 @@ ASK = {
 }
 TEMPLATES = {
     "develop": (
-        "In the patient with a {histology} of {organ} and {clues}, {ask}?",
-        "There was a {histology} in {organ}, with {clues}: {ask}?",
+        "In the patient with a {tumour} and {clues}, {ask}?",
+        "There was a {tumour}, with {clues}: {ask}?",
     ),
     "test": (
-        "{ask} where someone had {clues} in a case of {histology} affecting {organ}?",
-        "About the one who presented {clues}, {histology} of {organ}: {ask}?",
+        "{ask} where someone had {clues} in a case of {tumour}?",
+        "About the one who presented {clues} and a {tumour}: {ask}?",
     ),
 }
 #: Topics for questions with no answer, each with the words whose absence from every report proves it.

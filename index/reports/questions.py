@@ -210,9 +210,7 @@ def _phrases(key: tuple[str, str], part: Part) -> list[str]:
             if develop:
                 found.append(f"{many} LN sampled" + (f", {some} positive" if some else ""))
             else:
-                found.append(
-                    f"{some} out of {many} ganglia affected" if some else f"{many} ganglia looked at"
-                )
+                found.append(f"{some} out of {many} LN affected" if some else f"{many} LN looked at")
         return found
     if kind == "weight":
         grams = float(value)
@@ -266,8 +264,8 @@ def _plain(kind: str, value: str) -> str:
 
 def _compose(kind: str | None, place: str | None, phrases: Sequence[str], ask: str, template: str) -> str:
     clues = " and ".join([", ".join(phrases[:-1]), phrases[-1]])
-    text = template.format(histology=kind or "growth", organ=place or "some site", clues=clues, ask=ask)
-    text = re.sub(r"\b(?:of|affecting|in) some site\b", "somewhere", text)
+    tumour = (kind or "growth") + (f" of {place}" if place else "")
+    text = template.format(tumour=tumour, clues=clues, ask=ask)
     return text[0].upper() + re.sub(r"\ba (?=[aeiou])", "an ", text[1:])
 
 

@@ -14,7 +14,7 @@ from slidelake.index.filters import Filter
 __all__ = ["MODES", "Mode", "ReportsRequest", "several"]
 
 Mode = Literal["hybrid", "text", "vector"]
-MODES = ("hybrid", "text", "vector")
+MODES: tuple[Mode, ...] = ("hybrid", "text", "vector")
 
 #: What a question may be long: more is a document.
 _LONGEST = 20_000

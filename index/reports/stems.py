@@ -12,9 +12,14 @@ from functools import lru_cache
 
 __all__ = ["Word", "stem_of", "words_in"]
 
-#: Letters, or digits with a decimal part; a letter run next to digits is a word of its own ("pT3a": p, t, 3, a → kept
-#: whole by the second branch).
-_WORD = re.compile(r"\d+(?:[.,]\d+)?(?![^\W\d_])|[^\W_]+")
+#: A number is cut off from the unit or the x that is written against it ("3.7cm", "3x2x1cm"); letters and digits
+#: otherwise stay together ("pT3a").
+_NUMBER = r"\d++(?:[.,]\d++)?+"
+_WORD = re.compile(
+    rf"{_NUMBER}(?=(?:mm|cm|kg|gms?|grams?|g|x\d[\dx.,]*(?:mm|cm))\b)|(?<=\d)x(?=\d[\dx.,]*(?:mm|cm)\b)"
+    rf"|{_NUMBER}(?![^\W\d_])|[^\W_]+",
+    re.IGNORECASE,
+)
 #: Longest first. British and American endings meet; a stem keeps four letters at least.
 _ENDINGS = (
     ("isations", ""), ("izations", ""), ("isation", ""), ("ization", ""), ("ising", ""), ("izing", ""),

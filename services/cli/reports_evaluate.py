@@ -6,6 +6,7 @@ from typing import Annotated, cast
 import typer
 from rich.table import Table
 
+from slidelake.errors import MissingDependencyError
 from slidelake.services.cli.progress import WorkProgress
 from slidelake.services.cli.session import Session, command
 
@@ -42,6 +43,7 @@ def register(app: typer.Typer) -> None:
         )
         from slidelake.index.reports.paraphrases import Part
         from slidelake.index.reports.questions import make_questions
+        from slidelake.index.reports.request import MODES, Mode
 
         lake = session.lake()
         own = records_of(lake.store)
@@ -49,8 +51,16 @@ def register(app: typer.Typer) -> None:
         asked = make_questions(given, seed=seed, part=cast(Part, part))
         if questions is not None:
             questions.write_text("".join(dumps(asdict(each)) + "\n" for each in asked), encoding="utf-8")
+        modes: tuple[Mode, ...] = MODES
+        try:
+            lake.index.search_reports("tumour", k=1, mode="vector")
+        except MissingDependencyError as exc:
+            modes = ("text",)
+            session.errors.print(
+                f"note: text search alone is scored: {exc.problem}", soft_wrap=True, markup=False
+            )
         with WorkProgress(session.errors, "asking", unit="questions") as progress:
-            result = evaluate_reports(lake.index, asked, progress=progress)
+            result = evaluate_reports(lake.index, asked, modes=modes, progress=progress)
         texts = {record["report_id"]: record["text"] for record in own}
         answered = [each for each in asked if each.report_ids]
         overlap = {
@@ -64,7 +74,7 @@ def register(app: typer.Typer) -> None:
         for column in ("questions", "search", *_SHOWN):
             table.add_column(column)
         for kind in result.kinds:
-            for mode in ("text", "vector", "hybrid"):
+            for mode in sorted(result.ranked, key=("text", "vector", "hybrid").index):
                 cells = [result.mean(mode, kind, measure) for measure in _SHOWN]
                 shown = [f"{each.mean:.3f} ({each.low:.2f}–{each.high:.2f})" for each in cells]
                 table.add_row(f"{kind} ({len(result.values(mode, kind, 'hit@5'))})", mode, *shown)
