@@ -48,8 +48,9 @@ class Size:
 FULL = Size(28, DEFAULT_SIZE, 6, 2000, 10, 80)
 #: Small slides lack a tissue now and then: some of these patients have no needle and fall out.
 QUICK = Size(12, (3072, 3072), 12, 1000, 5, 30)
-#: One recipe, but for ABMIL: without a projection its attention wants a higher rate to leave the plateau. The texture encoder's rows are small numbers, so they are standardised; few rows a step and a
-#: strong decay keep a projection from learning the training bags by heart before it has found the needles.
+#: One recipe, but for ABMIL: without a projection its attention wants a higher rate to leave the plateau. The texture
+#: encoder's rows are small numbers, so they are standardised; few rows a step and a strong decay keep a projection
+#: from learning the training bags by heart before it has found the needles.
 RECIPE: dict[str, Any] = {
     "bags_per_batch": 8, "sample": 250, "lr": 1e-3, "weight_decay": 0.1, "standardise": True, "patience": 0,
     "bootstrap": 0,
