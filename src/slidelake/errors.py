@@ -44,6 +44,8 @@ SlidelakeError                      exit code 1 unless said otherwise
 ├── IndexStateError
 │   ├── IndexMissingError
 │   └── IndexStaleError             the index is older than the store
+├── EndpointError                   an endpoint that writes answers refuses, breaks off or sends no completion
+│   └── EndpointTimeoutError (TimeoutError)
 └── KernelError (ValueError)        shapes or dtypes that the kernel cannot take
 """
 
@@ -56,6 +58,8 @@ __all__ = [
     "DuplicateSlideError",
     "EncoderError",
     "EncodingFailedError",
+    "EndpointError",
+    "EndpointTimeoutError",
     "FeatureFileError",
     "FilterError",
     "FluorescenceError",
@@ -301,6 +305,14 @@ class IndexMissingError(IndexStateError):
 
 
 class IndexStaleError(IndexStateError):
+    pass
+
+
+class EndpointError(SlidelakeError):
+    pass
+
+
+class EndpointTimeoutError(EndpointError, TimeoutError):
     pass
 
 
