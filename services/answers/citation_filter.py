@@ -8,19 +8,22 @@ import re
 
 __all__ = ["CitationFilter"]
 
+#: Where a link leads, in its brackets.
+_TARGET = r"\((?:[^()\s]|\([^()\s]*\))*\)"
 #: `[1]`, `[1, 2]`, `[1-3]`, `[[1]]`, `[^1]`, `[passage 1]`, `【1】`; a URL right after it goes with it.
 _MARKER = (
     r"(?P<space>[ \t]*)[\[【]{1,2}\s{0,4}\^?(?:passages?|sources?|refs?\.?)?\s{0,4}"
-    r"(?P<numbers>\d{1,9}(?:\s{0,4}[,;–-]\s{0,4}\d{1,9}){0,20})\s{0,4}[\]】]{1,2}(?:\([^()]{0,1000}\))?"
+    r"(?P<numbers>\d{1,9}(?:\s{0,4}[,;–-]\s{0,4}\d{1,9}){0,20})\s{0,4}[\]】]{1,2}"
+    rf"(?:{_TARGET})?"
 )
-_LINK = r"!?\[(?P<words>[^\[\]]{0,200})\]\([^()]{0,1000}\)"
+_LINK = rf"!?\[(?P<words>[^\[\]]{{0,200}})\]{_TARGET}"
 _URL = r"(?P<bare>\b(?:https?|ftp|javascript|data):[^\s<>\"'()]+)"
 _TAG = r"(?P<tag></?[A-Za-z!][^<>]{0,500}>)"
 _PATTERN = re.compile(f"{_MARKER}|{_LINK}|{_URL}|{_TAG}", re.IGNORECASE)
 
 #: No construct above is longer: an opening with no end by then is plain text, and no longer waited for.
-_LONGEST = 1400
-_OPENINGS = (("[", "]"), ("【", "】"), ("](", ")"), ("】(", ")"), ("<", ">"))
+_LONGEST = 600
+_OPENINGS = (("[", "]"), ("【", "】"), ("<", ">"))
 _GAP = re.compile(r"\s+")
 _THINKING, _THOUGHT = "<think>", "</think>"
 
