@@ -67,11 +67,15 @@ class Condition:
     def __str__(self) -> str:
         return f"{self.column} {self.operator} {', '.join(str(v) for v in self.values)}"
 
+    def typed(self, column: Column) -> list[Scalar]:
+        """The values as the column's type; FilterError for what it does not hold."""
+        return [_typed(value, column, self.operator) for value in self.values]
+
     def expression(self, column: Column) -> Expr:
         """The condition as a LanceDB expression over `column`, its values checked against the type."""
         from lancedb.expr import col, lit
 
-        values = [_typed(value, column, self.operator) for value in self.values]
+        values = self.typed(column)
         left = col(column.physical)
         if self.operator == "in":
             return left.isin(values)
@@ -122,6 +126,13 @@ class Filter:
     def split(self, columns: Mapping[str, Column]) -> tuple[Expr | None, Expr | None]:
         """The filter over the slides' columns and over the patches' columns; FilterError for any other."""
         parts: dict[str, list[Expr]] = {"slide": [], "patch": []}
+        for condition, column in self.bound(columns):
+            parts[column.level].append(condition.expression(column))
+        return _all_of(parts["slide"]), _all_of(parts["patch"])
+
+    def bound(self, columns: Mapping[str, Column]) -> list[tuple[Condition, Column]]:
+        """Each condition with its column; FilterError for a column that is not there."""
+        pairs = []
         for condition in self.conditions:
             column = columns.get(condition.column)
             if column is None:
@@ -130,8 +141,8 @@ class Filter:
                     f"there is no column {condition.column!r} to filter on",
                     remedy=f"The columns are: {known}.",
                 )
-            parts[column.level].append(condition.expression(column))
-        return _all_of(parts["slide"]), _all_of(parts["patch"])
+            pairs.append((condition, column))
+        return pairs
 
 
 def parse_where(terms: Sequence[str]) -> Filter:

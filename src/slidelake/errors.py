@@ -46,6 +46,12 @@ SlidelakeError                      exit code 1 unless said otherwise
 │   └── IndexStaleError             the index is older than the store
 ├── EndpointError                   an endpoint that writes answers refuses, breaks off or sends no completion
 │   └── EndpointTimeoutError (TimeoutError)
+├── ServiceError                    what a server refuses; `status` is HTTP's
+│   ├── SignInError (PermissionError)          no token, or a wrong one
+│   ├── NotAllowedError (PermissionError)      a token without the scope, or another page's request
+│   ├── TooLargeError                          a body, or what it asks for, beyond the limit
+│   ├── TooBusyError                           as many requests in work as there may be
+│   └── TooSlowError (TimeoutError)            no answer within the time of a request
 └── KernelError (ValueError)        shapes or dtypes that the kernel cannot take
 """
 
@@ -76,8 +82,11 @@ __all__ = [
     "MissingMppError",
     "NoTissueError",
     "NotAStoreError",
+    "NotAllowedError",
     "NotFiniteError",
     "QueryError",
+    "ServiceError",
+    "SignInError",
     "SlideDeletedError",
     "SlideError",
     "SlideTooSmallError",
@@ -88,7 +97,10 @@ __all__ = [
     "StoreNotWritableError",
     "StoreUnreachableError",
     "StoreVersionError",
+    "TooBusyError",
     "TooCoarseError",
+    "TooLargeError",
+    "TooSlowError",
     "UnknownAggregatorError",
     "UnknownEncoderError",
     "UnknownNameError",
@@ -314,6 +326,30 @@ class EndpointError(SlidelakeError):
 
 class EndpointTimeoutError(EndpointError, TimeoutError):
     pass
+class ServiceError(SlidelakeError):
+    """What a server answers instead of doing it; `status` is the HTTP status."""
+
+    status: ClassVar[int] = 400
+
+
+class SignInError(ServiceError, PermissionError):
+    status = 401
+
+
+class NotAllowedError(ServiceError, PermissionError):
+    status = 403
+
+
+class TooLargeError(ServiceError):
+    status = 413
+
+
+class TooBusyError(ServiceError):
+    status = 429
+
+
+class TooSlowError(ServiceError, TimeoutError):
+    status = 504
 
 
 class KernelError(SlidelakeError, ValueError):
