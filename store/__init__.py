@@ -22,6 +22,8 @@ from slidelake.store.profile import ArrayProfile
 from slidelake.store.quarantine import Quarantine, quarantine_key
 from slidelake.store.redact import Redactor, words_of
 from slidelake.store.replicate import CopyReport, replicate
+from slidelake.store.report import TEXT_LIMIT, Report, ReportHead, Section, Source
+from slidelake.store.report_store import ReportStore
 from slidelake.store.shard_writer import ShardWriter
 from slidelake.store.snapshots import Snapshot, Snapshots
 from slidelake.store.streaming import BagLoader, Batch, PatchLoader
@@ -34,6 +36,7 @@ __all__ = [
     "COMPRESSIONS",
     "DEFAULT_TISSUE_RULE",
     "PCA",
+    "TEXT_LIMIT",
     "ArrayProfile",
     "Bag",
     "BagLoader",
@@ -61,10 +64,15 @@ __all__ = [
     "Quarantine",
     "Redactor",
     "Remainder",
+    "Report",
+    "ReportHead",
+    "ReportStore",
+    "Section",
     "ShardWriter",
     "SlideState",
     "Snapshot",
     "Snapshots",
+    "Source",
     "Statistics",
     "StoreInfo",
     "Subject",

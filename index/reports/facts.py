@@ -14,7 +14,7 @@ from slidelake.index.reports.paraphrases import FINDINGS, HISTOLOGIES
 
 __all__ = ["Fact", "facts_of", "mentions"]
 
-_SIZES = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?(?:\s*x\s*\d+(?:\.\d+)?){0,2})\s*(cm|mm)\b", re.IGNORECASE)
+_SIZES = re.compile(r"(?<![\d.,])(\d+(?:[.,]\d+)?(?:\s*x\s*\d+(?:[.,]\d+)?){0,2})\s*(cm|mm)\b", re.IGNORECASE)
 _LESION = re.compile(r"\b(?:tumou?r|mass|lesion|carcinoma|neoplasm)\b", re.IGNORECASE)
 _NODES = re.compile(
     r"(?<![\d/.])(\d{1,2})\s*(?:/|of|out of)\s*(\d{1,2})(?![\d/%.])"
@@ -67,7 +67,10 @@ def mentions(text: str) -> frozenset[tuple[str, str]]:
 
 def _dimensions(match: re.Match[str]) -> list[str]:
     scale = 100 if match[2].lower() == "cm" else 10
-    return [str(round(float(one) * scale)) for one in re.split(r"\s*x\s*", match[1], flags=re.IGNORECASE)]
+    return [
+        str(round(float(one.replace(",", ".")) * scale))
+        for one in re.split(r"\s*x\s*", match[1], flags=re.IGNORECASE)
+    ]
 
 
 def _sizes(text: str) -> Iterator[Fact]:
@@ -82,7 +85,8 @@ def _sizes(text: str) -> Iterator[Fact]:
 def _counts(text: str) -> Iterator[Fact]:
     for match in _NODES.finditer(text):
         around = text[max(0, match.start() - 120) : match.end() + 60].lower()
-        if "node" not in around and match[3] is None:
+        # "7/10" beside a Gleason score is the score out of ten.
+        if match[3] is None and ("node" not in around or "gleason" in around):
             continue
         positive, total = (match[1], match[2]) if match[3] is None else ("", match[3])
         if int(total) >= 2 and (not positive or int(positive) <= int(total)):

@@ -52,8 +52,8 @@ ORGANS = {
     "kidney": _words(r"kidney|renal", "an organ that makes urine|a nephric organ", "a blood-filtering organ"),
     "liver": _words(r"liver|hepat", "the hepar|the organ that makes bile", "the bile-producing organ"),
     "ovary": _words(r"ovar", "the female gonad|the adnexa", "the egg-producing gland"),
-    "pancreas": _words(r"pancrea", "the gland behind the stomach", "the insulin-producing organ"),
-    "prostate": _words(r"prostat", "the gland below the bladder", "the male gland around the urethra"),
+    "pancreas": _words(r"pancrea", "the abdominal gland with islets", "the insulin-producing organ"),
+    "prostate": _words(r"prostat", "the gland around the male urethra", "the gland that makes seminal fluid"),
 }
 
 #: Kinds of tumour. A question names the first of these that its report affirms.
@@ -121,7 +121,7 @@ FINDINGS = {
     "polyp": _words(r"\bpolyp", "adenomas on a stalk", "mucosal outgrowths"),
     "endometriosis": _words(r"endometriosis", "ectopic womb lining", "womb lining outside its place"),
     "adenomyosis": _words(r"adenomyosis", "womb lining inside muscle", "glands inside uterine muscle"),
-    "psammoma": _words(r"psammoma", "concentric chalk spheres", "laminated mineral spherules"),
+    "psammoma": _words(r"psammoma", "calcospherites", "laminated mineral spherules"),
     "glomerulosclerosis": _words(r"glomerulosclerosis", "hardened filtering tufts", "scarring of the tufts"),
     "pin": _words(r"prostatic intraepithelial neoplasia", "PIN|HGPIN", "pre-invasive change in the acini"),
     "bph": _words(
@@ -132,16 +132,16 @@ FINDINGS = {
     "pancreatitis": _words(
         r"pancreatitis", "inflammation of its surroundings", "inflammatory atrophy of the gland"
     ),
-    "necrosis": _words(r"necrosis|necrotic", "dead areas", "non-viable areas"),
+    "necrosis": _words(r"necrosis|necrotic", "dead tissue", "non-viable areas"),
     "haemorrhage": _words(r"hemorrhag", "bleeding", "extravasated blood|blood loss into it"),
-    "calcification": _words(r"calcification|calcified", "chalk deposits", "mineral deposits"),
+    "calcification": _words(r"\bcalcification|\bcalcified", "calcium deposits", "mineral deposits"),
     "thrombus": _words(r"thromb(?:us|osis)", "a clot", "clotted vessels"),
     "vessel growth": _words(
         r"(?:micro|endothelial |neo)vascular prolif|endothelial prolif|vascular prolif",
         "overgrowth of capillaries",
         "glomeruloid capillary tufts",
     ),
-    "keratin": _words(r"keratiniz", "horn-making cells", "cornifying cells"),
+    "keratin": _words(r"keratiniz", "horn formation", "cornifying cells"),
     "gemistocytes": _words(r"gemistocyt", "plump glassy glia", "swollen pink glia"),
     "hpv": _words(r"\bHPV\b|\bp16\b", "a papillomavirus marker", "wart virus testing"),
     "dysplasia": _words(r"dysplasia", "pre-cancerous change", "premalignant change"),
@@ -178,7 +178,6 @@ FINDINGS = {
     "cyst": _words(r"\bcystic\b", "fluid-filled spaces", "hollow fluid-holding areas"),
     "smoking": _words(r"smok|tobacco", "cigarettes", "nicotine use"),
     "metastasis": _words(r"metasta", "distant or nodal spread", "secondary deposits"),
-    "capsule": _words(r"capsul", "the outer rind", "the enclosing membrane"),
 }
 
 #: How questions ask for one fact, and how clauses and questions are put together.

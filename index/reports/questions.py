@@ -37,7 +37,12 @@ _ISUP = {"3+3": 1, "3+4": 2, "4+3": 3, "4+4": 4, "3+5": 4, "5+3": 4, "4+5": 5, "
 _WORD = re.compile(r"[a-z0-9]+(?:[.'][a-z0-9]+)*")
 #: Words that carry nothing to find a report by: grammar, the frame of a question, units.
 _EMPTY = frozenset(
-    ["a", "about", "affecting", "all", "an", "and", "any", "are", "at", "been", "by", "case", "did", "does", "for", "from", "had", "has", "have", "how", "in", "into", "is", "it", "its", "like", "made", "many", "much", "near", "no", "not", "of", "on", "one", "or", "other", "out", "over", "patient", "person", "some", "somebody", "someone", "that", "the", "their", "them", "there", "these", "this", "those", "to", "told", "up", "was", "were", "what", "where", "which", "who", "whose", "with", "without", "mm", "cm", "g", "kg", "gram", "grams", "millimetre", "millimetres", "centimetre", "centimetres", "percent", "per", "cent", "left", "right", "growth", "disease"]
+    _WORD.findall(
+        "a about affecting all an and any are at been by case did does for from had has have how in into is it its "
+        "like made many much near no not of on one or other out over patient person some somebody someone that the "
+        "their them there these this those to told up was were what where which who whose with without mm cm g kg gram "
+        "grams millimetre millimetres centimetre centimetres percent per cent left right growth disease"
+    )
 )
 
 
@@ -124,45 +129,44 @@ def _one_report(record: _Record, corpus: Sequence[_Record], part: Part, seed: in
     draw = random.Random(f"{seed}|{part}|{record.report_id}")
     made: list[Question] = []
     used: set[tuple[str, str]] = set()
+    kind = _fresh(HISTOLOGIES[record.histology].of(part), record, draw) if record.histology else None
+    place = _fresh(ORGANS[record.organ].of(part), record, draw) if record.organ else None
+    alike = [
+        other
+        for other in corpus
+        if other is not record
+        and (place is None or other.organ in (record.organ, ""))
+        and (kind is None or ("histology", record.histology) in other.said)
+    ]
     for number in range(_PER_REPORT):
-        clues = _clues(record, corpus, part, draw, used)
-        if clues is None:
+        clues = _clues(record, alike, corpus, part, draw, used)
+        asked = _asked(record, {key[0] for key, _ in clues}, part, draw) if clues else None
+        if not clues or asked is None:
             break
         used |= {key for key, _ in clues}
-        asked = _asked(record, {key[0] for key, _ in clues}, part, draw)
-        if asked is None:
-            break
         ask, answer = asked
-        text = _compose(record, [phrase for _, phrase in clues], ask, part, draw)
-        if content_words(text) & record.words:
-            continue
-        made.append(
-            Question(f"{part}-{record.report_id}-{number}", text, (record.report_id,), "one-report", answer)
-        )
+        text = _compose(kind, place, [phrase for _, phrase in clues], ask, draw.choice(TEMPLATES[part]))
+        name = f"{part}-{record.report_id}-{number}"
+        made.append(Question(name, text, (record.report_id,), "one-report", answer))
     return made
 
 
 def _clues(
     record: _Record,
+    alike: list[_Record],
     corpus: Sequence[_Record],
     part: Part,
     draw: random.Random,
     used: set[tuple[str, str]],
 ) -> list[tuple[tuple[str, str], str]] | None:
-    """Facts, each with its words, that this report alone holds among those of its site; one more than needed."""
-    numeric = [(f.kind, f.value) for f in record.facts if f.kind in _NUMERIC]
-    finding = [(f.kind, f.value) for f in record.facts if f.kind == "finding"]
-    pools = []
-    for pool in (numeric, finding):
-        left = sorted(set(pool) - used)
-        draw.shuffle(left)
-        pools.append(left)
-    # A number, a finding, then more of either: as a person would describe a case.
-    turn = [*pools[0][:1], *pools[1][:1]]
-    order = turn + sorted((set(pools[0]) | set(pools[1])) - set(turn), key=lambda _: draw.random())
-    alike = [other for other in corpus if other.organ == record.organ and other is not record]
-    if record.histology:
-        alike = [other for other in alike if ("histology", record.histology) in other.said]
+    """Facts, each with its words, that no report of `alike` holds all of, nor all but the last: one more than needed."""
+    numeric = _shuffled(sorted({(f.kind, f.value) for f in record.facts if f.kind in _NUMERIC} - used), draw)
+    finding = sorted({(f.kind, f.value) for f in record.facts if f.kind == "finding"} - used)
+    # The rarest first: a case is told by what is peculiar to it.
+    finding.sort(key=lambda key: (sum(key in other.said for other in corpus), key))
+    turn = [*numeric[:1], *finding[:1]]
+    order = turn + _shuffled([*numeric[1:], *finding[1:4]], draw)
+    left = alike
     chosen: list[tuple[tuple[str, str], str]] = []
     for key in order:
         if any(key[0] == kind != "finding" for (kind, _), _ in chosen):
@@ -170,12 +174,17 @@ def _clues(
         phrase = _fresh(_phrases(key, part), record, draw)
         if phrase is None:
             continue
-        was_alone = not alike
+        was_alone = not left
         chosen.append((key, phrase))
-        alike = [other for other in alike if key in other.said]
+        left = [other for other in left if key in other.said]
         if (was_alone and len(chosen) >= 2) or len(chosen) == _MOST_CLUES:
             break
-    return chosen if chosen and not alike else None
+    return chosen if len(chosen) >= 2 and not left else None
+
+
+def _shuffled(keys: list[tuple[str, str]], draw: random.Random) -> list[tuple[str, str]]:
+    draw.shuffle(keys)
+    return keys
 
 
 def _phrases(key: tuple[str, str], part: Part) -> list[str]:
@@ -255,15 +264,11 @@ def _plain(kind: str, value: str) -> str:
     return value
 
 
-def _compose(record: _Record, phrases: Sequence[str], ask: str, part: Part, draw: random.Random) -> str:
-    histology = _fresh(HISTOLOGIES[record.histology].of(part), record, draw) if record.histology else None
-    organ = _fresh(ORGANS[record.organ].of(part), record, draw) if record.organ else None
-    clues = " and ".join([", ".join(phrases[:-1]), phrases[-1]] if len(phrases) > 1 else phrases)
-    text = draw.choice(TEMPLATES[part]).format(
-        histology=histology or "growth", organ=organ or "some site", clues=clues, ask=ask
-    )
-    text = re.sub(r"\b(of|affecting|in) some site\b", "somewhere", text)
-    return text[0].upper() + text[1:]
+def _compose(kind: str | None, place: str | None, phrases: Sequence[str], ask: str, template: str) -> str:
+    clues = " and ".join([", ".join(phrases[:-1]), phrases[-1]])
+    text = template.format(histology=kind or "growth", organ=place or "some site", clues=clues, ask=ask)
+    text = re.sub(r"\b(?:of|affecting|in) some site\b", "somewhere", text)
+    return text[0].upper() + re.sub(r"\ba (?=[aeiou])", "an ", text[1:])
 
 
 def _by_labels(corpus: Sequence[_Record], part: Part) -> list[Question]:
