@@ -7,7 +7,7 @@ from typing import Literal
 
 from slidelake.index.reports.lexicon import default_lexicon
 from slidelake.index.reports.numerals import number_of
-from slidelake.index.reports.stems import words_in
+from slidelake.index.reports.stems import Word, words_in
 from slidelake.index.reports.terms import read_terms
 
 __all__ = ["Clue", "TermCounts", "clues_of"]
@@ -16,6 +16,9 @@ ClueKind = Literal["number", "concept", "word"]
 
 #: Numbers with their unit, stages and grade groups, as `read_terms` writes them.
 _NUMBER = re.compile(r"(?:mm|g|pct|gg|n)\d+(?:\.\d+)?(?:e[+-]\d+)?|t(?:[0-4][a-d]?|is)|[nm]_[0-3x][a-c]?")
+#: What ends a phrase: a sign, or a word that joins phrases.
+_BREAK = re.compile(r"[,;:.?!()]")
+_JOINTS = frozenset("and or where with without who whose which what how had has was were in of".split())
 _DIGITS = re.compile(r"\d+(?:[.,]\d+)?")
 _UNITS = frozenset("mm cm g kg gm gram grams millimet millimeter millimetr centimet centimeter centimetr".split())
 
@@ -27,6 +30,8 @@ class Clue:
     kind: ClueKind
     text: str
     forms: frozenset[str]
+    #: Which phrase of the question a word stands in; words of one phrase are weighed together.
+    phrase: int = 0
 
 
 class TermCounts:
@@ -55,14 +60,36 @@ class TermCounts:
 
 
 def clues_of(question: str) -> list[Clue]:
-    """The clues of a question, each once: a name of several words is one clue, and so is a number with its unit."""
-    found = [*_numbers(question)]
+    """The clues of a question, each once.
+
+    A name of several words is one clue, a number with its unit is, and so are names joined by "or", each of which
+    would do. Other words of one phrase share its number, because they mean what they mean together.
+    """
     words = words_in(question)
+    named = _names(words)
+    inside = {place for first, length in named for place in range(first, first + length)}
+    found = [*_numbers(question), *_concepts(question, words, named)]
+    phrase = 0
+    for place, word in enumerate(words):
+        if place and _BREAK.search(question, words[place - 1].end, word.start):
+            phrase += 1
+        if word.lower in _JOINTS:
+            phrase += 1
+        counts = _DIGITS.fullmatch(word.lower) or number_of([word.lower]) is not None
+        if place in inside or counts or word.stem in _UNITS or word.lower in _UNITS:
+            continue
+        forms = {term for term in read_terms(word.lower).terms if not _NUMBER.fullmatch(term)}
+        if forms:
+            found.append(Clue("word", question[word.start : word.end], frozenset(forms), phrase))
+    return list({clue.forms: clue for clue in found}.values())
+
+
+def _names(words: list[Word]) -> dict[tuple[int, int], set[str]]:
+    """(first word, number of words) of the lexicon's names, and the terms of what each stands for."""
     lexicon = default_lexicon()
     taken: set[int] = set()
-    named = sorted(lexicon.find(words), key=lambda each: (-each[1], each[0]))
     spans: dict[tuple[int, int], set[str]] = {}
-    for first, length, concept in named:
+    for first, length, concept in sorted(lexicon.find(words), key=lambda each: (-each[1], each[0])):
         span = set(range(first, first + length))
         if span & taken and (first, length) not in spans:
             continue  # inside a longer name: "bladder" says nothing of its own in "gall bladder"
@@ -71,17 +98,21 @@ def clues_of(question: str) -> list[Clue]:
         forms.add("c:" + lexicon.names[concept].replace(" ", "-"))
         if length == 1:
             forms.add(words[first].stem)
-    for (first, length), forms in spans.items():
-        text = question[words[first].start : words[first + length - 1].end]
-        found.append(Clue("concept", text, frozenset(forms)))
-    for place, word in enumerate(words):
-        counts = _DIGITS.fullmatch(word.lower) or number_of([word.lower]) is not None
-        if place in taken or counts or word.stem in _UNITS or word.lower in _UNITS:
-            continue
-        forms = {term for term in read_terms(word.lower).terms if not _NUMBER.fullmatch(term)}
-        if forms:
-            found.append(Clue("word", question[word.start : word.end], frozenset(forms)))
-    return list({clue.forms: clue for clue in found}.values())
+    return spans
+
+
+def _concepts(question: str, words: list[Word], named: dict[tuple[int, int], set[str]]) -> list[Clue]:
+    found: list[Clue] = []
+    last = -2
+    for (first, length), forms in sorted(named.items()):
+        start = words[first].start
+        if found and first == last + 1 and words[last].lower == "or":
+            before = found.pop()
+            forms = forms | before.forms
+            start = question.rindex(before.text, 0, start)
+        found.append(Clue("concept", question[start : words[first + length - 1].end], frozenset(forms)))
+        last = first + length
+    return found
 
 
 def _numbers(question: str) -> list[Clue]:

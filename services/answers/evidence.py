@@ -16,10 +16,10 @@ __all__ = ["HOLDS", "Evidence", "Terms"]
 
 #: How often the report that answers holds a clue of the question. Numbers and concepts meet whatever way they are
 #: written; of other words those who ask often use others.
-HOLDS = {"number": 0.95, "concept": 0.88, "word": 0.2}
+HOLDS = {"number": 0.95, "concept": 0.9, "word": 0.15}
 
 #: How much longer reports hold more by chance: the exponent of their length in averages (1: in proportion).
-_LENGTH = 0.5
+_LENGTH = 0.75
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,24 @@ class Evidence:
         """Nats that a whole report's words speak for it; 0 for one that is as any other."""
         longer = (max(report.length, 1) / self._counts.average) ** _LENGTH
         total = 0.0
+        found: dict[int, float] = {}
         for clue, share in zip(self.clues, self._shares, strict=True):
             by_chance = min(max(1 - (1 - share) ** longer, 1e-6), 0.99)
             holds = HOLDS[clue.kind]
             if clue.forms & report.held:
-                total += max(0.0, math.log(holds / by_chance))
+                speaks = max(0.0, math.log(holds / by_chance))
+                if clue.kind == "word":
+                    found[clue.phrase] = found.get(clue.phrase, 0.0) + speaks
+                else:
+                    total += speaks
             else:
                 total += min(0.0, math.log((1 - holds) / (1 - by_chance)))
-        return total
+        # A phrase speaks as far as it is there: one word of "fluid-filled spaces" may stand in any sense.
+        return total + sum(nats * self._whole(phrase, report) for phrase, nats in found.items())
+
+    def _whole(self, phrase: int, report: Terms) -> float:
+        own = [clue for clue in self.clues if clue.kind == "word" and clue.phrase == phrase]
+        return (sum(1 for clue in own if clue.forms & report.held) / len(own)) ** 2
 
     def of_passage(self, passage: Terms) -> float:
         """How much of what the question asks stands in a passage or sentence: the information of its clues, nats."""

@@ -326,6 +326,8 @@ class EndpointError(SlidelakeError):
 
 class EndpointTimeoutError(EndpointError, TimeoutError):
     pass
+
+
 class ServiceError(SlidelakeError):
     """What a server answers instead of doing it; `status` is the HTTP status."""
 
