@@ -14,8 +14,7 @@ __all__ = ["Clue", "TermCounts", "clues_of"]
 
 ClueKind = Literal["number", "concept", "word"]
 
-#: Numbers with their unit, stages and grade groups, as `read_terms` writes them.
-_NUMBER = re.compile(r"(?:mm|g|pct|gg|n)\d+(?:\.\d+)?(?:e[+-]\d+)?|t(?:[0-4][a-d]?|is)|[nm]_[0-3x][a-c]?")
+_FIGURES = re.compile(r"^[a-z]+")
 #: What ends a phrase: a sign, or a word that joins phrases.
 _BREAK = re.compile(r"[,;:.?!()]")
 _JOINTS = frozenset("and or where with without who whose which what how had has was were in of".split())
@@ -78,7 +77,7 @@ def clues_of(question: str) -> list[Clue]:
         counts = _DIGITS.fullmatch(word.lower) or number_of([word.lower]) is not None
         if place in inside or counts or word.stem in _UNITS or word.lower in _UNITS:
             continue
-        forms = {term for term in read_terms(word.lower).terms if not _NUMBER.fullmatch(term)}
+        forms = set(read_terms(word.lower).words)
         if forms:
             found.append(Clue("word", question[word.start : word.end], frozenset(forms), phrase))
     return list({clue.forms: clue for clue in found}.values())
@@ -116,11 +115,11 @@ def _concepts(question: str, words: list[Word], named: dict[tuple[int, int], set
 
 
 def _numbers(question: str) -> list[Clue]:
-    terms = [term for term in read_terms(question).terms if _NUMBER.fullmatch(term)]
-    found = []
-    for place, term in enumerate(terms):
-        # A weight is written with its bare number beside it: one clue, not two.
-        if term.startswith("n") and place and terms[place - 1].startswith("g") and term[1].isdigit():
-            continue
-        found.append(Clue("number", term, frozenset({term})))
-    return found
+    """Measures, and numbers that are none: "17 nodes" is `nodes17`, and its bare `n17` no clue of its own."""
+    read = read_terms(question)
+    measured = {_FIGURES.sub("", term) for term in read.measures}
+    bare = [term for term in read.numbers if not (term[0] == "n" and term[1:] in measured)]
+    if any(term.startswith("g") for term in read.measures):
+        # A weight stands with its number as it was written, in whatever unit.
+        bare = [term for term in bare if "." not in term]
+    return [Clue("number", term, frozenset({term})) for term in dict.fromkeys([*read.measures, *bare])]

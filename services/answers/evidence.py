@@ -10,9 +10,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from slidelake.index.reports.terms import FIELDS, read_terms
 from slidelake.services.answers.clues import Clue, TermCounts
 
-__all__ = ["HOLDS", "Evidence", "Terms"]
+__all__ = ["HOLDS", "Evidence", "Terms", "all_terms"]
 
 #: How often the report that answers holds a clue of the question. Numbers and concepts meet whatever way they are
 #: written; of other words those who ask often use others.
@@ -32,6 +33,17 @@ class Terms:
     @classmethod
     def of(cls, terms: Sequence[str]) -> "Terms":
         return cls(frozenset(terms), len(terms))
+
+    @classmethod
+    def read(cls, text: str) -> "Terms":
+        """The terms of a text."""
+        return cls.of(all_terms(text))
+
+
+def all_terms(text: str) -> tuple[str, ...]:
+    """The terms of a text in one list, each as often as it is there."""
+    read = read_terms(text)
+    return tuple(term for name in FIELDS for term in read.of(name))
 
 
 class Evidence:
