@@ -61,7 +61,9 @@ def ask_pieces(
     if not 0 <= examples <= MOST_PASSAGES:
         raise QueryError(f"{examples} examples", remedy=f"Take 0 to {MOST_PASSAGES}.")
     if examples and not place:
-        raise UsageError("examples are cases that look like a place", remedy="Pass slide=, at= or image= as well.")
+        raise UsageError(
+            "examples are cases that look like a place", remedy="Pass slide=, at= or image= as well."
+        )
     found = retrieve(
         lake, asked, place, k=most, exclude_own=exclude_own_report, examples=examples, label=label
     )
@@ -98,9 +100,7 @@ def ask_pieces(
     yield replace(answer, removed_citations=written.removed, usage=written.usage)
 
 
-def _as_written(
-    question: str, written: Written, found: Found, model: str, notes: list[str]
-) -> Answer:
+def _as_written(question: str, written: Written, found: Found, model: str, notes: list[str]) -> Answer:
     cited = [found.passages[place] for place in written.cited]
     strange = strange_numbers(written.text, cited)
     if strange:

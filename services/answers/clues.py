@@ -19,7 +19,9 @@ _FIGURES = re.compile(r"^[a-z]+")
 _BREAK = re.compile(r"[,;:.?!()]")
 _JOINTS = frozenset("and or where with without who whose which what how had has was were in of".split())
 _DIGITS = re.compile(r"\d+(?:[.,]\d+)?")
-_UNITS = frozenset("mm cm g kg gm gram grams millimet millimeter millimetr centimet centimeter centimetr".split())
+_UNITS = frozenset(
+    "mm cm g kg gm gram grams millimet millimeter millimetr centimet centimeter centimetr".split()
+)
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,8 @@ class Endpoint:
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError(
-                f"the endpoint {self.url!r} is no URL", remedy="Give its base, such as http://127.0.0.1:8000/v1."
+                f"the endpoint {self.url!r} is no URL",
+                remedy="Give its base, such as http://127.0.0.1:8000/v1.",
             )
         if parts.username or parts.password:
             raise UsageError(
@@ -71,7 +72,8 @@ class Endpoint:
         if not url:
             if model:
                 raise UsageError(
-                    f"the model {model!r} has no endpoint", remedy="Pass --endpoint URL, or set SLIDELAKE_LLM_URL."
+                    f"the model {model!r} has no endpoint",
+                    remedy="Pass --endpoint URL, or set SLIDELAKE_LLM_URL.",
                 )
             return None
         model = model or os.environ.get("SLIDELAKE_LLM_MODEL") or ""

@@ -57,7 +57,9 @@ def compose(passages: Sequence[Passage], quotes: Sequence[Quote]) -> str:
         words = _LOOKS_CITED.sub(r"(\1)", words)
         if passage.kind == "report":
             section = f", {passage.section}" if passage.section else ""
-            lines.append(f"Patient {passage.patient_id}, report {passage.report_id}{section}: “{words}” [{n}]")
+            lines.append(
+                f"Patient {passage.patient_id}, report {passage.report_id}{section}: “{words}” [{n}]"
+            )
         else:
             lines.append(f"{words} [{n}]")
     return "\n".join(lines)

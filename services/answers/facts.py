@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["alike_passage", "matching_slides", "slide_passage"]
 
 #: Columns of the catalog that are about files, not about patients.
-_BOOKKEEPING = frozenset(
-    "slide_id patient_id uri mpp width height spaces space_patches n_patches".split()
-)
+_BOOKKEEPING = frozenset("slide_id patient_id uri mpp width height spaces space_patches n_patches".split())
 _LONGEST_VALUE = 200
 
 
@@ -69,7 +67,9 @@ def matching_slides(lake: Lake, question: str, *, k: int, exclude_patient: str =
         if exclude_patient and row["patient_id"] == exclude_patient:
             continue
         known = _known(row)
-        shared = {word for value in known.values() for word in words(str(value)) | numbers(str(value))} & asked
+        shared = {
+            word for value in known.values() for word in words(str(value)) | numbers(str(value))
+        } & asked
         if shared:
             patient = str(row["patient_id"] or row["slide_id"])
             found.append((-len(shared), row["slide_id"], _of_slide(row["slide_id"], patient, known)))

@@ -93,14 +93,20 @@ def _least_alike(lake: Lake, place: Place) -> tuple[str, tuple[int, int]]:
     if place.image is not None:
         best = lake.search(image=place.image, mpp=place.mpp, space=space, k=1)
         if not len(best):
-            raise QueryError("the archive has no tissue to compare with", remedy="Run `slidelake index sync`.")
+            raise QueryError(
+                "the archive has no tissue to compare with", remedy="Run `slidelake index sync`."
+            )
         feature = patch_at(lake.store, best[0].slide_id, space, best[0].x, best[0].y).feature
     elif place.at is not None:
         feature = patch_at(lake.store, place.slide_id, space, *place.at).feature
     else:
         feature = np.asarray(lake.store.bag(place.slide_id, space).features[:], dtype=np.float32).mean(axis=0)
     away = lake.index.search_vector(
-        -np.asarray(feature, dtype=np.float32), space=space, k=1, exclude_patient=place.patient_id or None, exact=True
+        -np.asarray(feature, dtype=np.float32),
+        space=space,
+        k=1,
+        exclude_patient=place.patient_id or None,
+        exact=True,
     )
     if not len(away):
         raise QueryError("no other patient has tissue in this space", remedy="Ingest more slides.")

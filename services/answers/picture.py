@@ -37,7 +37,8 @@ def from_data_url(url: str) -> np.ndarray:
         )
     if (len(url) - head.end()) * 3 // 4 > BYTES_LIMIT:
         raise QueryError(
-            f"the picture has more than {BYTES_LIMIT // 2**20} MiB", remedy="Send the patch alone, as JPEG or PNG."
+            f"the picture has more than {BYTES_LIMIT // 2**20} MiB",
+            remedy="Send the patch alone, as JPEG or PNG.",
         )
     try:
         packed = base64.b64decode(url[head.end() :], validate=True)

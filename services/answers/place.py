@@ -134,7 +134,9 @@ def _alike(lake: Lake, hit: Any) -> Alike:
 def footprint(lake: Lake, slide_id: str, space: str) -> tuple[int | None, int | None]:
     """What a patch of a slide covers in level-0 px; None where its grid does not say."""
     try:
-        sides: Sequence[float] = lake.store.grid(slide_id, space.partition("/")[0]).attributes["footprint_level0"]
+        sides: Sequence[float] = lake.store.grid(slide_id, space.partition("/")[0]).attributes[
+            "footprint_level0"
+        ]
     except (StoreError, KeyError):
         return None, None
     return round(sides[0]), round(sides[1])

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Found", "retrieve"]
 
-#: Passages of reports that the search gives, of which the evidence is weighed.
-_LOOKED_AT = 100
+#: Passages that the search gives, at most two of a report: what is weighed.
+_LOOKED_AT = 40
 #: Other patients whose tissue is looked for.
 _PATIENTS = 20
 #: Passages of one report at most, and how much of what the best says the second has to say.
@@ -102,7 +102,7 @@ def retrieve(
 def _report_hits(
     lake: Lake, question: str, patients: list[str] | None, excluded: str
 ) -> tuple[Sequence[ReportHit], list[str]]:
-    options: dict[str, Any] = {"k": _LOOKED_AT}
+    options: dict[str, Any] = {"k": _LOOKED_AT, "per_report": _OF_ONE_REPORT}
     if patients is not None:
         options["patients"] = patients
     if excluded:
@@ -140,7 +140,11 @@ def _chosen(
     chosen: list[Passage] = []
     for name in kept:
         own = sorted(
-            ((evidence.of_passage(Terms.read(f"{hit.section} {hit.text}")), hit) for hit in hits if hit.report_id == name),
+            (
+                (evidence.of_passage(Terms.read(f"{hit.section} {hit.text}")), hit)
+                for hit in hits
+                if hit.report_id == name
+            ),
             key=lambda pair: (-pair[0], pair[1].rank),
         )
         good = [hit for said, hit in own[:_OF_ONE_REPORT] if said >= _SECOND * own[0][0]]

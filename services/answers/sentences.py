@@ -8,7 +8,9 @@ __all__ = ["LONGEST", "Sentence", "sentences"]
 #: Characters of one sentence at most: scanned reports hold pages without a full stop.
 LONGEST = 400
 #: The end of a sentence: a stop before white space and no small letter, or an empty line.
-_END = re.compile(r"(?<=[.;!?])(?<!\b[A-Z]\.)(?<!\bDr\.)(?<!\bNo\.)\s+(?=[^a-z\s])|\n\s*\n|\n(?=\s*(?:[-•*]|\(?[A-Z0-9]{1,2}[.):])\s)")
+_END = re.compile(
+    r"(?<=[.;!?])(?<!\b[A-Z]\.)(?<!\bDr\.)(?<!\bNo\.)\s+(?=[^a-z\s])|\n\s*\n|\n(?=\s*(?:[-•*]|\(?[A-Z0-9]{1,2}[.):])\s)"
+)
 _WORDS = re.compile(r"\w")
 
 
@@ -36,7 +38,7 @@ def sentences(passage: str) -> list[Sentence]:
 
 def _parts(passage: str, start: int, end: int) -> list[tuple[int, int]]:
     """A span without white space around it, in pieces of at most LONGEST characters, cut at white space."""
-    parts = []
+    parts: list[tuple[int, int]] = []
     while True:
         while start < end and passage[start].isspace():
             start += 1

@@ -24,8 +24,12 @@ class Place(BaseModel):
     region: dict[str, Any] | None = Field(
         None, description='{"box": [x, y, w, h]} or {"polygon": [[x, y], …]} of the slide, level-0 px.'
     )
-    space: str | None = Field(None, max_length=500, description="Grid and encoder; needed where there are several.")
-    exclude_own_report: bool = Field(False, description="Leave out all that is known of the slide's own patient.")
+    space: str | None = Field(
+        None, max_length=500, description="Grid and encoder; needed where there are several."
+    )
+    exclude_own_report: bool = Field(
+        False, description="Leave out all that is known of the slide's own patient."
+    )
     k: int | None = Field(None, description="Passages at most; fewer where the rest fits worse.")
     examples: int = Field(0, description="Labelled cases of other patients that look alike, at most.")
     label: str | None = Field(None, max_length=200, description="The metadata column with the cases' labels.")
@@ -54,7 +58,12 @@ class AskBody(Place):
         json_schema_extra={
             "examples": [
                 {"question": "Which patients had lymphovascular invasion?", "k": 5},
-                {"question": "What did patients with tissue like this have?", "slide": "S1", "x": 5120, "y": 2048},
+                {
+                    "question": "What did patients with tissue like this have?",
+                    "slide": "S1",
+                    "x": 5120,
+                    "y": 2048,
+                },
             ]
         },
     )

@@ -157,7 +157,8 @@ def embeddings(body: EmbeddingBody, context: SharedContext, caller: Reader) -> d
     encoder = shared_text_encoder(TEXT_ENCODER)
     if body.dimensions is not None and body.dimensions != encoder.dim:
         raise QueryError(
-            f"{TEXT_ENCODER} has {encoder.dim} dimensions, not {body.dimensions}", remedy="Leave dimensions out."
+            f"{TEXT_ENCODER} has {encoder.dim} dimensions, not {body.dimensions}",
+            remedy="Leave dimensions out.",
         )
     vectors = np.asarray(encoder.encode(texts), dtype="<f4")
     spent = sum(map(tokens_in, texts))

@@ -40,7 +40,8 @@ def register(app: typer.Typer) -> None:
             str | None, typer.Option(help="Grid and encoder; needed where there are several.")
         ] = None,
         exclude_own_report: Annotated[
-            bool, typer.Option("--exclude-own-report", help="Leave out all that is known of the slide's patient.")
+            bool,
+            typer.Option("--exclude-own-report", help="Leave out all that is known of the slide's patient."),
         ] = False,
         k: Annotated[int | None, typer.Option("-k", "--k", help="Passages at most. [default: 8]")] = None,
         examples: Annotated[
@@ -51,7 +52,10 @@ def register(app: typer.Typer) -> None:
         ] = None,
         endpoint: Annotated[
             str | None,
-            typer.Option(metavar="URL", help="OpenAI-compatible endpoint that writes the answer. [env: SLIDELAKE_LLM_URL]"),
+            typer.Option(
+                metavar="URL",
+                help="OpenAI-compatible endpoint that writes the answer. [env: SLIDELAKE_LLM_URL]",
+            ),
         ] = None,
         model: Annotated[
             str | None, typer.Option(metavar="NAME", help="Its model. [env: SLIDELAKE_LLM_MODEL]")

@@ -50,7 +50,11 @@ class Call:
         self.handler.wfile.flush()
 
     def delta(self, text: str) -> None:
-        chunk = {"id": "x", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": text}}]}
+        chunk = {
+            "id": "x",
+            "object": "chat.completion.chunk",
+            "choices": [{"index": 0, "delta": {"content": text}}],
+        }
         self.send(f"data: {json.dumps(chunk)}\n\n".encode())
 
 
@@ -83,7 +87,9 @@ def says_whole(text: str) -> Play:
     def play(call: Call) -> None:
         call.start(kind="application/json")
         message = {"role": "assistant", "content": text}
-        call.send(json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).encode())
+        call.send(
+            json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).encode()
+        )
 
     return play
 

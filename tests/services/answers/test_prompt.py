@@ -54,10 +54,23 @@ def test_each_request_has_a_mark_of_its_own():
 
 def test_a_labelled_case_says_its_slide_and_likeness():
     case = Passage(
-        kind="patch", text="site = lung", patient_id="P2", slide_id="S2", x=0, y=512, scores={"similarity": 0.91239}
+        kind="patch",
+        text="site = lung",
+        patient_id="P2",
+        slide_id="S2",
+        x=0,
+        y=512,
+        scores={"similarity": 0.91239},
     )
     line = json.loads(messages("q", [case])[1]["content"].split("\n")[1])
-    assert line == {"n": 1, "kind": "patch", "patient": "P2", "slide": "S2", "similarity": 0.912, "text": "site = lung"}
+    assert line == {
+        "n": 1,
+        "kind": "patch",
+        "patient": "P2",
+        "slide": "S2",
+        "similarity": 0.912,
+        "text": "site = lung",
+    }
 
 
 def test_pictures_come_before_the_text():
