@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from slidelake.index.connection import Connection
     from slidelake.store import FeatureStore
 
-__all__ = ["Request", "check_k", "find", "query_vector"]
+__all__ = ["Request", "check_k", "cosines", "find", "query_vector"]
 
 #: LanceDB's float16 scan agrees with the true cosine distance within 3e-7 (measured over 20,000 × 256); a
 #: candidate is only ruled out when it is farther than the last hit by more than this.
@@ -299,7 +299,7 @@ def _candidates(
         ],
         dtype=bool,
     )
-    scores = _cosines(_matrix(found["vector"]), request.vector)
+    scores = cosines(_matrix(found["vector"]), request.vector)
     rows = np.asarray(found["row"], dtype=np.int64)
     order = np.lexsort((rows, np.array(slides, dtype=str), -scores))
     return _Candidates(
@@ -320,7 +320,7 @@ def _matrix(column: Any) -> np.ndarray:
     return matrix
 
 
-def _cosines(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
+def cosines(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
     """Cosines of (n, D) with (D,), float32. Summed row by row in float64: BLAS would let n change the last
     bits.
     """

@@ -15,6 +15,8 @@ from slidelake.index.hits import Hits, Query
 from slidelake.index.image_query import prepare_image
 from slidelake.index.live import LiveView, live_versions
 from slidelake.index.locate import patch_at
+from slidelake.index.reports.hits import ReportHits
+from slidelake.index.reports.request import Mode, ReportsRequest, several
 from slidelake.index.search import Request, check_k, find, query_vector
 from slidelake.index.slides_table import version_of
 from slidelake.index.sync import SyncReport, synchronise
@@ -73,6 +75,39 @@ class SlideIndex:
         from slidelake.index.erase import held_rows
 
         return held_rows(self.store, self._connection)
+
+    def search_reports(
+        self,
+        text: str,
+        *,
+        k: int = 10,
+        mode: Mode = "hybrid",
+        patients: Sequence[str] | None = None,
+        exclude_patients: Sequence[str] = (),
+        slides: Sequence[str] | None = None,
+        where: Where = None,
+        per_report: int = 1,
+    ) -> ReportHits:
+        """Passages of reports that answer `text`: by terms and vectors ("hybrid"), or by one of them.
+
+        Only reports of `patients`, not of `exclude_patients`, about `slides` or slides that `where` fits. At most
+        `per_report` passages of one report. Raises IndexMissingError before the first sync, QueryError for an empty
+        question, a mode that is none, k outside 1 to 10,000; MissingDependencyError for mode "vector" without an
+        encoder.
+        """
+        from slidelake.index.reports.search import find_reports
+
+        request = ReportsRequest(
+            text=text,
+            k=k,
+            mode=mode,
+            where=as_filter(where),
+            patients=several("patients", patients),
+            exclude_patients=several("exclude_patients", exclude_patients) or (),
+            slides=several("slides", slides),
+            per_report=per_report,
+        )
+        return find_reports(self.store, self._connection, request)
 
     def status(self) -> dict[str, Any]:
         """What the index holds and how it differs from the store; plain values, ready for JSON.

@@ -31,7 +31,7 @@ _DIM = 384
 _MAX_TOKENS = 256
 #: Padded tokens computed at once: enough to fill two cores, 20 MB of activations.
 _BATCH_TOKENS = 4096
-_SURROGATES = {code: "\ufffd" for code in range(0xD800, 0xE000)}
+_SURROGATES = dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 
 
 class MiniLM:
@@ -105,7 +105,7 @@ class MiniLM:
         device = torch.device(device_name(self._device))
         try:
             tokenizer = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
-            model = BertModel(BertConfig.from_json_file(str(self._folder / "config.json")))
+            model: Any = BertModel(BertConfig.from_json_file(str(self._folder / "config.json")))
             state = load_file(self._folder / "model.safetensors")
             state.pop("embeddings.position_ids", None)  # a constant, which older files hold
             model.load_state_dict(state)

@@ -93,11 +93,7 @@ def create_text_encoder(name: str = "minilm", *, device: str = "auto", **options
     installed, UsageError for an option that it does not take.
     """
     _load_own()
-    factory: Factory
-    if name in _registered:
-        factory = _registered[name][0]
-    else:
-        factory = _theirs(name)
+    factory = _registered[name][0] if name in _registered else _theirs(name)
     try:
         made = factory(device=device, **options)
     except TypeError as exc:

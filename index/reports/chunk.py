@@ -1,4 +1,4 @@
-"""Reports cut into passages: inside sections, at the borders of sentences, each of a size that an encoder reads whole.
+"""Reports cut into passages: inside sections, at borders of sentences, each of a size that an encoder reads whole.
 
 A passage is a span of the report's text, letter for letter, so that a citation can be shown where it stands. Passages of
 one section overlap by up to a fifth, so that what stands at a border is found too.

@@ -86,7 +86,7 @@ capsule; capsular; capsulated; encapsulated
 # tumours
 tumour; tumor; neoplasm; growth; mass; lesion; malignancy; cancer; carcinoma; malignant
 adenocarcinoma; glandular carcinoma; glandular cancer; glandular malignancy; gland forming; glandular
-squamous cell carcinoma; scc; squamous carcinoma; epidermoid carcinoma; epidermoid cancer; epidermoid; planocellular; squamous
+squamous cell carcinoma; scc; squamous carcinoma; epidermoid carcinoma; epidermoid; planocellular; squamous
 urothelial carcinoma; transitional cell carcinoma; tcc; urothelial; transitional cell; uroepithelial; urothelium
 renal cell carcinoma; rcc; kidney cancer; kidney carcinoma; hypernephroma; grawitz; renal carcinoma
 clear cell renal cell carcinoma; ccrcc; clear cell; clear celled; hypernephroma; grawitz; conventional type
@@ -131,14 +131,14 @@ endometriosis; ectopic endometrium; endometriotic; ectopic womb lining
 adenomyosis; endometriosis interna
 psammoma; psammoma bodies; psammomatous; calcospherites
 glomerulosclerosis; glomerular sclerosis; sclerosed glomeruli
-intraepithelial neoplasia; pin; hgpin; cin; dysplasia; dysplastic; precancerous; premalignant; pre cancerous; pre malignant; preneoplastic; pre invasive
-benign prostatic hyperplasia; bph; nodular hyperplasia; prostatic hyperplasia; benign prostatic enlargement; adenomyomatous hyperplasia
+intraepithelial neoplasia; pin; hgpin; cin; dysplasia; dysplastic; precancerous; premalignant; pre cancerous
+benign prostatic hyperplasia; bph; nodular hyperplasia; prostatic hyperplasia; adenomyomatous hyperplasia
 necrosis; necrotic; dead tissue; non viable; nonviable
-haemorrhage; hemorrhage; hemorrhagic; haemorrhagic; bleeding; extravasated blood; extravasation; haematoma; hematoma
-calcification; calcified; calcifications; calcium deposits; mineral deposits; mineralised; mineralized; mineralisation
+haemorrhage; hemorrhage; hemorrhagic; bleeding; extravasated blood; haematoma; hematoma
+calcification; calcified; calcifications; calcium deposits; mineral deposits; mineralised
 thrombus; clot; clots; thrombosis; blood clot; clotted; thrombi
-vascular proliferation; microvascular proliferation; endothelial proliferation; neovascularisation; capillary proliferation; capillary
-keratinising; keratinizing; keratin; cornifying; cornified; keratinised; keratinized
+vascular proliferation; microvascular proliferation; endothelial proliferation; neovascularisation; capillary
+keratinising; keratinizing; keratin; cornifying; cornified; keratinised
 human papillomavirus; hpv; p16; papillomavirus; papilloma virus; wart virus
 ulcer; ulcerated; ulceration; ulcerating; erosion; eroded
 cyst; cystic; cysts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["number_of", "words_of"]
+__all__ = ["number_of", "number_of_word", "words_of"]
 
 _SMALL = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
@@ -44,3 +44,8 @@ def number_of(words: list[str]) -> int | None:
         else:
             return None
     return total + current if words else None
+
+
+def number_of_word(word: str) -> int | None:
+    """The number of one word, in letters or in up to four digits; None where it is none."""
+    return int(word) if word.isascii() and word.isdigit() and len(word) <= 4 else number_of([word])

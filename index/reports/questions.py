@@ -159,7 +159,7 @@ def _clues(
     draw: random.Random,
     used: set[tuple[str, str]],
 ) -> list[tuple[tuple[str, str], str]] | None:
-    """Facts, each with its words, that no report of `alike` holds all of, nor all but the last: one more than needed."""
+    """Facts, each with its words, that no report of `alike` holds all of: where it can be, one more than needed."""
     numeric = _shuffled(sorted({(f.kind, f.value) for f in record.facts if f.kind in _NUMERIC} - used), draw)
     finding = sorted({(f.kind, f.value) for f in record.facts if f.kind == "finding"} - used)
     # The rarest first: a case is told by what is peculiar to it.

@@ -6,8 +6,8 @@
     "40 grams", "0.04 kg"       g40
     "Ki-67: 20 %"               pct20
     "Gleason 3 + 4"             gg2 (the ISUP grade group; "grade group 2" gives the same)
-    "pT3a N0"                   t3a t3 n_0
-    "RCC"                       rcc c:renal-cell-carcinoma
+    "pT3a N0"                   t3 t3a n_0
+    "RCC"                       c:renal-cell-carcinoma rcc
 
 Reports and questions are read by the same rules, so that they meet whatever way each was written.
 """
@@ -19,20 +19,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from slidelake.index.reports.lexicon import Lexicon, default_lexicon
-from slidelake.index.reports.numerals import number_of
+from slidelake.index.reports.numerals import number_of, number_of_word
 from slidelake.index.reports.stems import Word, words_in
 
-__all__ = ["Terms", "read_terms"]
+__all__ = ["FIELDS", "Terms", "numbers_in", "read_terms", "terms_of_number"]
+
+#: The classes of terms; an index keeps a column of each.
+FIELDS = ("concepts", "measures", "numbers", "words")
 
 #: Grammar, and the frame of a question: they find nothing and cost rank.
 _STOP = frozenset(
-    "a about after all also am an and any are as at be been being between both but by can could did do does during "
-    "each for from had has have he her him his how i if in into is it its itself may me more most much must my no nor "
-    "not of on one only or our out over person please report reports same she should show so some somebody somehow "
-    "someone somewhere such than that the their them then there these they this those through to told too under up "
-    "upon us very was we were what when where whether which while who whom whose why will with within without would "
-    "you your case cases patient patients people find describe describes described give say says said tell state "
-    "mention mentions affecting presented".split(" ")
+    re.findall(
+        r"\w+",
+        "a about after all also am an and any are as at be been being between both but by can could did do does during "
+        "each for from had has have he her him his how i if in into is it its itself may me more most much must my no "
+        "nor not of on one only or our out over person please report reports same she should show so some somebody "
+        "somehow someone somewhere such than that the their them then there these they this those through to told too "
+        "under up upon us very was we were what when where whether which while who whom whose why will with within "
+        "without would you your case cases patient patients people find describe describes described give say says "
+        "said tell state mention mentions affecting presented",
+    )
 )
 _UNITS = {"mm": 1.0, "millimet": 1.0, "millimeter": 1.0, "millimetr": 1.0, "cm": 10.0, "centimet": 10.0}
 _UNITS |= {"centimeter": 10.0, "centimetr": 10.0}
@@ -53,6 +59,8 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 _STAGE = re.compile(r"[cpy]{0,2}(t)([0-4]|is)([a-d]?)")
 _NODAL = re.compile(r"[cpy]{0,2}([nm])([0-3x])([a-c]?)")
 _GROUPED = re.compile(r"([cpy]{0,2}t(?:[0-4][a-d]?|is))([cpy]{0,2}n[0-3xo][a-c]?)([cpy]{0,2}m[01xo])?")
+_MEASURE = re.compile(r"(?:mm|g|pct|nodes)\d[\d.e+]*")
+_FIGURE = re.compile(r"n\d[\d.e+]*|t(?:\d[a-d]?|is)|gg\d|[nm]_.+")
 #: ISUP grade groups of Gleason patterns (Epstein et al. 2016).
 _ISUP = {(3, 3): 1, (3, 4): 2, (4, 3): 3, (4, 4): 4, (3, 5): 4, (5, 3): 4, (4, 5): 5, (5, 4): 5, (5, 5): 5}
 #: A count of lymph nodes stands within so many words of their name.
@@ -68,42 +76,73 @@ _ROMAN_AFTER = frozenset({"grade", "type", "stage", "class", "group", "figo", "l
 
 @dataclass(frozen=True)
 class Terms:
-    """`terms` in the order of the text, each as often as it is there; `names`: preferred names of its concepts."""
+    """The terms of a text by class, each as often as it is there; `names`: the preferred names of its concepts.
 
-    terms: tuple[str, ...]
+    `concepts` are what the lexicon knows, `measures` numbers with a unit or of lymph nodes, `numbers` all others and
+    stages, `words` stems. `covered` are the stems that a concept's name is made of.
+    """
+
+    concepts: tuple[str, ...]
+    measures: tuple[str, ...]
+    numbers: tuple[str, ...]
+    words: tuple[str, ...]
     names: tuple[str, ...]
+    covered: frozenset[str]
+
+    def of(self, field: str) -> tuple[str, ...]:
+        """The terms of one of `FIELDS`."""
+        found: tuple[str, ...] = getattr(self, field)
+        return found
 
 
 def read_terms(text: str, lexicon: Lexicon | None = None) -> Terms:
     """The terms of a text; the same text gives the same terms."""
     lexicon = lexicon or default_lexicon()
     words = words_in(text)
-    numbers = _numbers(words)
-    terms: list[str] = []
-    inside: set[int] = set()
     nodes = [place for place, word in enumerate(words) if word.lower in _NODES]
     counts = [match.span() for match in _COUNT.finditer(text)]
-    for first, length, value in numbers:
+    plain: list[str] = []
+    inside: set[int] = set()
+    for first, length, value in numbers_in(words):
         inside |= set(range(first, first + length))
-        made = _of_number(text, words, first, length, value)
-        terms += made
+        made = terms_of_number(text, words, first, length, value)
+        plain += made
         near = any(-_NEAR <= place - first <= _NEAR for place in nodes)
-        place = words[first].start
-        if made == [f"n{value:g}"] and (near or any(start <= place < end for start, end in counts)):
-            terms.append(f"nodes{value:g}")
+        start = words[first].start
+        if made == [f"n{value:g}"] and (near or any(begin <= start < end for begin, end in counts)):
+            plain.append(f"nodes{value:g}")
     for place, word in enumerate(words):
         if place not in inside:
-            terms += _of_word(words, place, word)
-    terms += _gleason(words, text)
+            plain += _of_word(words, place, word)
+    plain += _gleason(words, text)
+    concepts: list[str] = []
     names: list[str] = []
-    for _, _, concept in lexicon.find(words):
+    covered: set[str] = set()
+    for first, length, concept in lexicon.find(words):
         name = lexicon.names[concept]
-        terms.append("c:" + name.replace(" ", "-"))
+        concepts.append("c:" + name.replace(" ", "-"))
         names.append(name)
-    return Terms(tuple(terms), tuple(dict.fromkeys(names)))
+        covered |= {word.stem for word in words[first : first + length]}
+    by_class: dict[str, list[str]] = {"measures": [], "numbers": [], "words": []}
+    for term in plain:
+        by_class[_class_of(term)].append(term)
+    return Terms(
+        tuple(concepts),
+        tuple(by_class["measures"]),
+        tuple(by_class["numbers"]),
+        tuple(by_class["words"]),
+        tuple(dict.fromkeys(names)),
+        frozenset(covered),
+    )
 
 
-def _numbers(words: list[Word]) -> list[tuple[int, int, float]]:
+def _class_of(term: str) -> str:
+    if _MEASURE.fullmatch(term):
+        return "measures"
+    return "numbers" if _FIGURE.fullmatch(term) else "words"
+
+
+def numbers_in(words: list[Word]) -> list[tuple[int, int, float]]:
     """(first word, number of words, value) of numbers in digits or in words."""
     found = []
     at = 0
@@ -125,7 +164,7 @@ def _numbers(words: list[Word]) -> list[tuple[int, int, float]]:
     return found
 
 
-def _of_number(text: str, words: list[Word], first: int, length: int, value: float) -> list[str]:
+def terms_of_number(text: str, words: list[Word], first: int, length: int, value: float) -> list[str]:
     end = words[first + length - 1].end
     sign = text[end : end + 2].strip()[:1]
     unit = _unit_after(words, first + length)
@@ -153,24 +192,18 @@ def _unit_after(words: list[Word], at: int) -> str:
 
 def _of_word(words: list[Word], place: int, word: Word) -> Iterator[str]:
     lower = word.lower
-    if match := _GROUPED.fullmatch(lower):
-        parts = [part for part in match.groups() if part]
-    else:
-        parts = [lower]
-    for part in parts:
+    grouped = _GROUPED.fullmatch(lower)
+    for part in [part for part in grouped.groups() if part] if grouped else [lower]:
         # OCR and typists write the letter O for the figure 0 in N0 and M0.
-        part = re.sub(r"^([cpy]{0,2}[nm])o$", r"\g<1>0", part) if len(part) > 2 or part == "mo" else part
+        if re.fullmatch(r"[cpy]{1,2}[nm]o|mo", part):
+            part = part[:-1] + "0"
         if match := _STAGE.fullmatch(part):
             yield f"t{match[2]}"
             if match[3]:
                 yield f"t{match[2]}{match[3]}"
-            return_word = False
         elif match := _NODAL.fullmatch(part):
             yield f"{match[1]}_{match[2]}"
-            return_word = False
-        else:
-            return_word = True
-        if return_word and part not in _STOP and part not in _UNITS and (len(part) > 1 or part.isdigit()):
+        elif part not in _STOP and part not in _UNITS and (len(part) > 1 or part.isdigit()):
             yield word.stem if part == lower else part
     if lower in _ROMAN and place and words[place - 1].stem in _ROMAN_AFTER | {"grad", "typ", "stag"}:
         yield f"n{_ROMAN[lower]}"
@@ -184,11 +217,9 @@ def _gleason(words: list[Word], text: str) -> Iterator[str]:
                 group = _ISUP.get((int(match[1]), int(match[2])))
                 if group:
                     yield f"gg{group}"
-        elif word.lower in ("isup", "group") and place + 1 < len(words):
-            after = words[place + 1 : place + 3]
-            for each in after:
-                value = number_of([each.lower])
-                value = int(each.lower) if each.lower in "12345" and each.lower else value
-                if value and 1 <= value <= 5:
-                    yield f"gg{value}"
-                    break
+        elif word.lower in ("isup", "group"):
+            # "ISUP group 2", "grade group: two", "ISUP 2"
+            values = (number_of_word(each.lower) for each in words[place + 1 : place + 3])
+            group = next((value for value in values if value is not None), None)
+            if group is not None and 1 <= group <= 5:
+                yield f"gg{group}"

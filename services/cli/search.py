@@ -1,4 +1,4 @@
-"""`slidelake search`: where else does this appear?"""
+"""`slidelake search`: where else does this appear, and which report says so?"""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from slidelake.errors import UsageError
+from slidelake.services.cli.search_reports import search_reports
 from slidelake.services.cli.session import Session, command
 
 
@@ -46,13 +47,23 @@ def register(app: typer.Typer) -> None:
         ] = False,
         exclude_patient: Annotated[str | None, typer.Option(help="Leave out this patient.")] = None,
         exact: Annotated[bool, typer.Option("--exact", help="Compare with every patch.")] = False,
+        text: Annotated[str | None, typer.Option(help="Words as the query, with --in reports.")] = None,
+        within: Annotated[str, typer.Option("--in", help="Where --text is looked for: reports.")] = "",
+        mode: Annotated[str, typer.Option(help="With --text: hybrid, text or vector.")] = "hybrid",
         out: Annotated[Path, typer.Option(help="Gallery: OUT.png and OUT.html.")] = Path("hits"),
         gallery: Annotated[bool, typer.Option("--gallery/--no-gallery", help="Draw the pictures.")] = True,
     ) -> int:
         """Find the patches (or, for a whole slide, the slides) that look most alike."""
+        if text is not None:
+            if slide is not None or image is not None:
+                raise UsageError("a search takes one query", remedy="Pass --text alone, or leave it out.")
+            if within != "reports":
+                raise UsageError(f"--text cannot be looked for in {within!r}", remedy="Pass --in reports.")
+            return search_reports(session, text, k, mode, where, exclude_patient)
         if (slide is None) == (image is None):
             raise UsageError(
-                "a search needs one query", remedy="Pass --slide ID --at X,Y, or --slide ID, or --image FILE."
+                "a search needs one query",
+                remedy="Pass --slide ID --at X,Y, or --slide ID, or --image FILE, or --text WORDS --in reports.",
             )
         result = session.lake().search(
             slide=slide,
