@@ -19,6 +19,8 @@ _FIGURES = re.compile(r"^[a-z]+")
 _BREAK = re.compile(r"[,;:.?!()]")
 _JOINTS = frozenset("and or where with without who whose which what how had has was were in of".split())
 _DIGITS = re.compile(r"\d+(?:[.,]\d+)?")
+#: What questions call the archive's own things by; they say nothing of a report.
+_OF_ARCHIVES = frozenset("slide slides archive archives reported documented known seen shown there".split())
 _UNITS = frozenset(
     "mm cm g kg gm gram grams millimet millimeter millimetr centimet centimeter centimetr".split()
 )
@@ -77,7 +79,7 @@ def clues_of(question: str) -> list[Clue]:
         if word.lower in _JOINTS:
             phrase += 1
         counts = _DIGITS.fullmatch(word.lower) or number_of([word.lower]) is not None
-        if place in inside or counts or word.stem in _UNITS or word.lower in _UNITS:
+        if place in inside or counts or {word.stem, word.lower} & (_UNITS | _OF_ARCHIVES):
             continue
         forms = set(read_terms(word.lower).words)
         if forms:

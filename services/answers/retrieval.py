@@ -40,16 +40,22 @@ _SEVERAL = re.compile(
     r"|\bwho (?:has|have)\b",
     re.IGNORECASE,
 )
+#: Asks for what slides' metadata say.
+_OF_SLIDES = re.compile(r"\bslides?\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Found:
-    """What was found for a question: passages (best first), and how strongly the best report answers, in nats."""
+    """What was found for a question: passages (best first), and how strongly the best report answers, in nats.
+
+    `asked` is the share of the question's information that this report holds.
+    """
 
     passages: tuple[Passage, ...]
     notes: tuple[str, ...]
     evidence: Evidence
     best: float
+    asked: float
     of_place: bool
     #: How well each of many sentences answers; higher is better.
     answers: Callable[[Sequence[str]], Sequence[float]]
@@ -75,25 +81,27 @@ def retrieve(
             facts += [about] if about else []
         cases = (alike_passage(each, label or "") for each in alike)
         facts += [case for case in cases if case is not None][: examples or 3]
-    else:
-        facts = matching_slides(lake, question, k=3)
     patients = [each.patient_id for each in alike] + ([own] if own and not exclude_own else [])
     hits: Sequence[ReportHit] = []
     if patients or not place:
         hits, said = _report_hits(lake, question, patients if place else None, own if exclude_own else "")
         notes += said
-    weights = _weigh(lake, evidence, hits)
+    terms = terms_of_reports(lake, list(dict.fromkeys(hit.report_id for hit in hits)))
+    weights = {name: evidence.of_report(own) for name, own in terms.items()}
+    best = max(weights, key=weights.__getitem__, default="")
     spots = {each.patient_id: each for each in alike}
     reports = _chosen(hits, weights, evidence, k=k, several=bool(place) or bool(_SEVERAL.search(question)))
     passages = [_on_slide(passage, spots) for passage in reports]
+    if not place and (not passages or _OF_SLIDES.search(question)):
+        facts = matching_slides(lake, question, k=k)
     # Facts of slides stand behind what reports say, but before nothing at all; cases keep their own number.
-    room = max(k - len(passages), 1 if facts and not examples else 0)
-    passages += facts if examples else facts[:room]
+    passages += facts if examples else facts[: max(k - len(passages), 1)]
     return Found(
         tuple(passages),
         unique(notes),
         evidence,
-        max(weights.values(), default=0.0),
+        weights.get(best, 0.0),
+        evidence.asked(terms[best]) if best else 0.0,
         bool(place),
         lambda texts: _scores(question, evidence, texts),
     )
@@ -114,12 +122,6 @@ def _report_hits(
             raise
         return [], ["the archive holds no reports: `slidelake reports add`"]
     return hits, list(hits.notes)
-
-
-def _weigh(lake: Lake, evidence: Evidence, hits: Sequence[ReportHit]) -> dict[str, float]:
-    """The evidence of each report that has a hit, nats."""
-    ids = list(dict.fromkeys(hit.report_id for hit in hits))
-    return {name: evidence.of_report(terms) for name, terms in terms_of_reports(lake, ids).items()}
 
 
 def _chosen(

@@ -28,6 +28,8 @@ ROUTERS: tuple[str, ...] = (
     "status",
     "session",
     "manage",
+    "answers",
+    "openai_routes",
     "docs",
     "page",
 )

@@ -6,6 +6,8 @@ import typer
 
 from slidelake._version import __version__
 from slidelake.services.cli import (
+    ask,
+    ask_evaluate,
     attention,
     copy,
     delete,
@@ -25,6 +27,8 @@ from slidelake.services.cli import (
     reports,
     reports_evaluate,
     search,
+    ask,
+    ask_evaluate,
     serve,
     snapshot,
     split,
@@ -87,6 +91,8 @@ COMMANDS = (
     attention,
     index,
     search,
+    ask,
+    ask_evaluate,
     serve,
     split,
     train,
