@@ -67,7 +67,13 @@ def ask_pieces(
     found = retrieve(
         lake, asked, place, k=most, exclude_own=exclude_own_report, examples=examples, label=label
     )
-    why = abstention(found.evidence, found.best, found.asked, passages=len(found.passages), of_place=found.of_place)
+    why = abstention(
+        found.evidence,
+        found.best,
+        passages=len(found.passages),
+        of_place=found.of_place,
+        facts=" ".join(each.text for each in found.passages if each.kind != "report"),
+    )
     if why:
         yield why
         yield Answer(

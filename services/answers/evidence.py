@@ -85,10 +85,10 @@ class Evidence:
             if clue.forms & passage.held
         )
 
-    def asked(self, report: Terms) -> float:
-        """The share of the question's information that a report holds, 0…1."""
-        whole = sum(-math.log(share) for share in self._shares)
-        return self.of_passage(report) / whole if whole else 0.0
+    @property
+    def reports(self) -> int:
+        """How many reports the shares were counted over."""
+        return self._counts.reports
 
     def unknown(self) -> list[Clue]:
         """Clues that no report of the archive holds."""

@@ -46,16 +46,12 @@ _OF_SLIDES = re.compile(r"\bslides?\b", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Found:
-    """What was found for a question: passages (best first), and how strongly the best report answers, in nats.
-
-    `asked` is the share of the question's information that this report holds.
-    """
+    """What was found for a question: passages (best first), and how strongly the best report answers, in nats."""
 
     passages: tuple[Passage, ...]
     notes: tuple[str, ...]
     evidence: Evidence
     best: float
-    asked: float
     of_place: bool
     #: How well each of many sentences answers; higher is better.
     answers: Callable[[Sequence[str]], Sequence[float]]
@@ -88,7 +84,6 @@ def retrieve(
         notes += said
     terms = terms_of_reports(lake, list(dict.fromkeys(hit.report_id for hit in hits)))
     weights = {name: evidence.of_report(own) for name, own in terms.items()}
-    best = max(weights, key=weights.__getitem__, default="")
     spots = {each.patient_id: each for each in alike}
     reports = _chosen(hits, weights, evidence, k=k, several=bool(place) or bool(_SEVERAL.search(question)))
     passages = [_on_slide(passage, spots) for passage in reports]
@@ -100,8 +95,7 @@ def retrieve(
         tuple(passages),
         unique(notes),
         evidence,
-        weights.get(best, 0.0),
-        evidence.asked(terms[best]) if best else 0.0,
+        max(weights.values(), default=0.0),
         bool(place),
         lambda texts: _scores(question, evidence, texts),
     )
