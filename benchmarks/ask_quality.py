@@ -1,8 +1,8 @@
 """Are reports found, answers cited right, and questions without an answer left unanswered?
 
 400 real pathology reports (TCGA-Reports, beside the checkout) are taken in by `slidelake reports add`. The questions
-are made from them by frozen templates, in other words than the reports' (`index/reports/questions.py`). All that can be
-tuned was tuned on their part "develop"; the figures are those of the part "test", whose wordings and reports are others.
+are made from them by frozen templates, in other words than the reports' (`index/reports/questions.py`). What can be
+tuned was tuned on their part "develop"; the figures are those of the part "test": other wordings, other reports.
 
 recall5_*           one-report questions: the report that answers is among the first five
 citation_precision  of all citations given for one-report questions, the share whose report answers; beside it
@@ -27,7 +27,9 @@ QUICK = 60
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argument_parser(__doc__)
     parser.add_argument(
-        "--lake", type=Path, help="keep the lake in this folder, or use the one that an earlier run kept there"
+        "--lake",
+        type=Path,
+        help="keep the lake in this folder, or use the one that an earlier run kept there",
     )
     parser.add_argument("--part", choices=("develop", "test"), default="test", help="which questions")
     arguments = parser.parse_args(argv)

@@ -17,12 +17,25 @@ ClueKind = Literal["number", "concept", "word"]
 _FIGURES = re.compile(r"^[a-z]+")
 #: What ends a phrase: a sign, or a word that joins phrases.
 _BREAK = re.compile(r"[,;:.?!()]")
-_JOINTS = frozenset("and or where with without who whose which what how had has was were in of".split())
+_JOINTS = frozenset(
+    re.findall(
+        r"[\w']+",
+        "and or where with without who whose which what how had has was were in of",
+    )
+)
 _DIGITS = re.compile(r"\d+(?:[.,]\d+)?")
 #: What questions call the archive's own things by; they say nothing of a report.
-_OF_ARCHIVES = frozenset("slide slides archive archives reported documented known seen shown there".split())
+_OF_ARCHIVES = frozenset(
+    re.findall(
+        r"[\w']+",
+        "slide slides archive archives reported documented known seen shown there",
+    )
+)
 _UNITS = frozenset(
-    "mm cm g kg gm gram grams millimet millimeter millimetr centimet centimeter centimetr".split()
+    re.findall(
+        r"[\w']+",
+        "mm cm g kg gm gram grams millimet millimeter millimetr centimet centimeter centimetr",
+    )
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["alike_passage", "matching_slides", "slide_passage"]
 
 #: Columns of the catalog that are about files, not about patients.
-_BOOKKEEPING = frozenset("slide_id patient_id uri mpp width height spaces space_patches n_patches".split())
+_BOOKKEEPING = frozenset(
+    re.findall(
+        r"[\w']+",
+        "slide_id patient_id uri mpp width height spaces space_patches n_patches",
+    )
+)
 _LONGEST_VALUE = 200
 
 

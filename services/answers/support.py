@@ -25,12 +25,11 @@ LEAST_EVIDENCE = 2.5
 LEAST_SHARE = 0.4
 
 
-def abstention(
-    evidence: Evidence, best: float, *, passages: int, of_place: bool, facts: str = ""
-) -> str:
+def abstention(evidence: Evidence, best: float, *, passages: int, of_place: bool, facts: str = "") -> str:
     """Why there is no answer, as a sentence for people; empty where there is one.
 
-    `best` is the evidence of the best report in nats, `passages` how many passages were found, `facts` what the archive knows of slides and patches among them.
+    `best` is the evidence of the best report in nats, `passages` how many passages were found; `facts` is what the
+    archive knows of slides and patches among them.
     """
     if not passages:
         return f"{ABSTAINS}: there is no report to look into."

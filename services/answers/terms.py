@@ -11,14 +11,18 @@ _NUMBER = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*")
 
 #: Words that questions and reports hold whatever they are about.
 _COMMON = frozenset(
-    """a about above after all also am an and any are as at be because been before being below between both but by
-    can could did do does doing down during each few for from further had has have having he her here hers him his how
-    i if in into is it its itself just me more most my no nor not of off on once one only or other our out over own
-    same she should so some someone such than that the their them then there these they this those through to too
-    under until up very was we were what when where which while who whom whose why will with would you your
-    according archive called case cases describe described describes find found give given happen know known like list
-    man mention mentioned name one patient patients person please report reported reports said say says see seen show
-    shown slide slides state stated tell us woman there's what's""".split()
+    re.findall(
+        r"[\w']+",
+        "a about above after all also am an and any are as at be because been before being below between both "
+        "but by can could did do does doing down during each few for from further had has have having he her "
+        "here hers him his how i if in into is it its itself just me more most my no nor not of off on once "
+        "one only or other our out over own same she should so some someone such than that the their them "
+        "then there these they this those through to too under until up very was we were what when where "
+        "which while who whom whose why will with would you your according archive called case cases describe "
+        "described describes find found give given happen know known like list man mention mentioned name one "
+        "patient patients person please report reported reports said say says see seen show shown slide "
+        "slides state stated tell us woman there's what's",
+    )
 )
 _ENDINGS = (
     ("ies", "y"), ("sses", "ss"), ("ing", ""), ("edly", ""), ("ed", ""), ("es", ""), ("ly", ""), ("s", ""),

@@ -74,7 +74,7 @@ def write(
         )
     if checked.links_removed:
         written.notes.append(
-            f"{checked.links_removed} link{'s' * (checked.links_removed > 1)} or tags removed from the endpoint's answer"
+            f"{checked.links_removed} link{'s' * (checked.links_removed > 1)} or tags removed from the answer"
         )
     yield written
 

@@ -27,8 +27,6 @@ from slidelake.services.cli import (
     reports,
     reports_evaluate,
     search,
-    ask,
-    ask_evaluate,
     serve,
     snapshot,
     split,

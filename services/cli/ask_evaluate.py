@@ -14,7 +14,8 @@ def register(app: typer.Typer) -> None:
     def ask_evaluate(
         session: Session,
         records: Annotated[
-            Path | None, typer.Argument(help="JSONL with labels of these reports; else the lake's own texts alone.")
+            Path | None,
+            typer.Argument(help="JSONL with labels of these reports; else the lake's own texts alone."),
         ] = None,
         part: Annotated[str, typer.Option(help="develop, to choose by; test, to report.")] = "test",
         seed: Annotated[int, typer.Option(help="Which half of the reports is which.")] = 0,

@@ -39,10 +39,15 @@ def make_archive(folder: Path) -> Lake:
         sections = [Section("GROSS DESCRIPTION", 0, start)] if start else []
         sections.append(Section("FINAL DIAGNOSIS", start, len(text)))
         store.reports.put(
-            Report(report_id=f"R{n}", patient_id=f"P{n}", text=text, slide_ids=(f"S{n}",), sections=tuple(sections))
+            Report(
+                report_id=f"R{n}",
+                patient_id=f"P{n}",
+                text=text,
+                slide_ids=(f"S{n}",),
+                sections=tuple(sections),
+            )
         )
     store.metadata.merge(pd.DataFrame(rows))
     lake = slidelake.open(folder)
     lake.index.sync()
     return lake
-

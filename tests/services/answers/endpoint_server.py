@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -154,10 +154,9 @@ def endpoint_server(play: Play) -> Iterator[EndpointServer]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             call = Call(body, {name.lower(): value for name, value in self.headers.items()}, self)
             state.calls.append(call)
-            try:
+            # The client may have had enough, as it should of a flood.
+            with suppress(BrokenPipeError, ConnectionResetError):
                 state.play(call)
-            except (BrokenPipeError, ConnectionResetError):
-                pass  # the client had enough, as it should of a flood
             self.close_connection = True
 
         def log_message(self, *_: object) -> None:

@@ -74,7 +74,23 @@ def test_a_models_thinking_is_not_its_answer():
     assert filtered("<think>never ends [1]")[0] == ""
 
 
-PARTS = ["word", " ", "[1]", "[2", "]", "[9]", "[1, 3]", "](", "(x)", "【2】", "\n", "https://e.x/y", "<b", ">", "<think>", "</think>", "[", "!", "."]  # fmt: skip
+PARTS = [
+    "word",
+    " ",
+    "[1]",
+    "[2",
+    "]",
+    "[9]",
+    "[1, 3]",
+    "](",
+    "(x)",
+    "【2】",
+    "\n",
+    "https://e.x/y",
+    "<b",
+    ">",
+]
+PARTS += ["<think>", "</think>", "[", "!", "."]
 
 
 @settings(max_examples=300, deadline=None)

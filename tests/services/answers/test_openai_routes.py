@@ -146,7 +146,13 @@ def test_pictures_are_bounded_and_searched_for(client, url, said):
 
 
 def test_ask_answers_about_a_patch(base):
-    body = {"question": "What was the diagnosis?", "slide": "S0", "x": 10, "y": 10, "exclude_own_report": True}
+    body = {
+        "question": "What was the diagnosis?",
+        "slide": "S0",
+        "x": 10,
+        "y": 10,
+        "exclude_own_report": True,
+    }
     answer = httpx.post(f"{base}/api/ask", json=body, timeout=60).json()
     assert answer["citations"]
     assert all(each["slide_id"] != "S0" and each["width"] == 512 for each in answer["citations"])
