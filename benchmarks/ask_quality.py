@@ -51,9 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _measure(bench: Benchmark, folder: Path, reports: Path, part: str) -> None:
     import slidelake
-    from slidelake.index.reports.evaluate import evaluate_reports, read_records
-    from slidelake.index.reports.questions import make_questions
-    from slidelake.services.answers.evaluate import evaluate_answers
+    from slidelake.index.reports import evaluate_reports, make_questions, read_records
+    from slidelake.services.answers import evaluate_answers
 
     lake = slidelake.open(folder)
     lake.add_reports(reports)

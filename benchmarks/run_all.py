@@ -17,6 +17,7 @@ NAMES = (
     "gated_attention",
     "mil_training",
     "mil_needle",
+    "ask_quality",
 )
 RESULTS = Path(__file__).resolve().parent / "results"
 

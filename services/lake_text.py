@@ -9,8 +9,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from slidelake.index import SlideIndex
-    from slidelake.index.reports import ReportHits, ReportsAdded
-    from slidelake.index.reports.request import Mode
+    from slidelake.index.reports import Mode, ReportHits, ReportsAdded
     from slidelake.services.answers import Answer, Endpoint, ImageUse
     from slidelake.store import FeatureStore
 

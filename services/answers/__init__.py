@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from slidelake.services.answers.answer import NOTICE, Answer, Citation
     from slidelake.services.answers.ask import ask_pieces
     from slidelake.services.answers.endpoint import Endpoint
+    from slidelake.services.answers.evaluate import AnswersEvaluation, evaluate_answers
     from slidelake.services.answers.image_use import ImageUse, probe_image_use
     from slidelake.services.answers.openai_form import Completion, tokens_in
     from slidelake.services.answers.passage import Passage
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NOTICE",
     "Answer",
+    "AnswersEvaluation",
     "Citation",
     "Completion",
     "Endpoint",
@@ -22,6 +24,7 @@ __all__ = [
     "Passage",
     "Place",
     "ask_pieces",
+    "evaluate_answers",
     "from_data_url",
     "place_of",
     "probe_image_use",
@@ -31,6 +34,7 @@ __all__ = [
 _HOME = {
     "NOTICE": "answer",
     "Answer": "answer",
+    "AnswersEvaluation": "evaluate",
     "Citation": "answer",
     "Completion": "openai_form",
     "Endpoint": "endpoint",
@@ -38,6 +42,7 @@ _HOME = {
     "Passage": "passage",
     "Place": "place",
     "ask_pieces": "ask",
+    "evaluate_answers": "evaluate",
     "from_data_url": "picture",
     "place_of": "place",
     "probe_image_use": "image_use",

@@ -6,9 +6,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from slidelake.index.connection import Connection
-from slidelake.index.reports.tables import WHOLE
-from slidelake.index.reports.terms import FIELDS
+from slidelake.index import Connection
+from slidelake.index.reports import FIELDS, WHOLE
 from slidelake.services.answers.clues import TermCounts
 from slidelake.services.answers.evidence import Terms
 

@@ -5,10 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from slidelake.index.reports.lexicon import default_lexicon
-from slidelake.index.reports.numerals import number_of
-from slidelake.index.reports.stems import Word, words_in
-from slidelake.index.reports.terms import read_terms
+from slidelake.index.reports import Word, default_lexicon, number_of, read_terms, words_in
 
 __all__ = ["Clue", "TermCounts", "clues_of"]
 
@@ -85,6 +82,10 @@ def clues_of(question: str) -> list[Clue]:
     named = _names(words)
     inside = {place for first, length in named for place in range(first, first + length)}
     found = [*_numbers(question), *_concepts(question, words, named)]
+    # What a grade group is written with is read with its number.
+    spoken_for = _UNITS | _OF_ARCHIVES
+    if any(form.startswith("gg") for clue in found for form in clue.forms):
+        spoken_for |= {"isup", "gleason", "grade", "group", "score"}
     phrase = 0
     for place, word in enumerate(words):
         if place and _BREAK.search(question, words[place - 1].end, word.start):
@@ -92,7 +93,7 @@ def clues_of(question: str) -> list[Clue]:
         if word.lower in _JOINTS:
             phrase += 1
         counts = _DIGITS.fullmatch(word.lower) or number_of([word.lower]) is not None
-        if place in inside or counts or {word.stem, word.lower} & (_UNITS | _OF_ARCHIVES):
+        if place in inside or counts or {word.stem, word.lower} & spoken_for:
             continue
         forms = set(read_terms(word.lower).words)
         if forms:

@@ -89,7 +89,7 @@ class Endpoint:
                 self._client() as client,
                 client.chat.completions.with_streaming_response.create(
                     model=self.model,
-                    messages=messages,  # type: ignore[arg-type]
+                    messages=messages,
                     max_tokens=self.max_tokens,
                     temperature=0,
                     stream=True,

@@ -10,7 +10,7 @@ from slidelake.errors import UsageError
 from slidelake.services.answers.answer import Answer
 
 if TYPE_CHECKING:
-    from slidelake.index.reports.questions import Question
+    from slidelake.index.reports import Question
     from slidelake.services.answers.endpoint import Endpoint
     from slidelake.services.lake import Lake
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from slidelake.index.reports.terms import FIELDS, read_terms
+from slidelake.index.reports import FIELDS, read_terms
 from slidelake.services.answers.clues import Clue, TermCounts
 
 __all__ = ["HOLDS", "Evidence", "Terms", "all_terms"]

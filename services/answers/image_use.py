@@ -87,7 +87,7 @@ def probe_image_use(lake: Lake, question: str, **about: Any) -> ImageUse:
 
 def _least_alike(lake: Lake, place: Place) -> tuple[str, tuple[int, int]]:
     """The patch of another patient whose cosine with the place is least: the nearest to its vector turned round."""
-    from slidelake.index.locate import patch_at
+    from slidelake.index import patch_at
 
     space = lake.store.resolve_space(place.space)
     if place.image is not None:

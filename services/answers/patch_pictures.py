@@ -21,7 +21,7 @@ def patch_pictures(lake: Lake, place: Place, passages: Sequence[Passage]) -> lis
     """(caption, data URL) of the query, where it is a patch or picture, and of passages that are patches."""
     from PIL import Image
 
-    from slidelake.index.locate import patch_at
+    from slidelake.index import patch_at
     from slidelake.services.gallery.pixels import Pixels
 
     found: list[tuple[str, str]] = []

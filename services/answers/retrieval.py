@@ -182,7 +182,7 @@ def _on_slide(passage: Passage, spots: dict[str, Alike]) -> Passage:
 
 def _scores(question: str, evidence: Evidence, texts: Sequence[str]) -> list[float]:
     """What of the question each sentence holds, and how near it is in meaning where there is an encoder."""
-    from slidelake.index.reports.follow import sentence_encoder
+    from slidelake.index.reports import sentence_encoder
 
     said = [evidence.of_passage(Terms.read(text)) for text in texts]
     most = max(said, default=0.0) or 1.0

@@ -78,7 +78,8 @@ class ChatBody(BaseModel):
     stream: bool = False
     stream_options: StreamOptions | None = None
     slidelake: PlaceAndScale = Field(
-        default_factory=PlaceAndScale, description="What the question is about; see POST /api/ask."
+        default_factory=lambda: PlaceAndScale.model_validate({}),
+        description="What the question is about; see POST /api/ask.",
     )
 
 

@@ -27,11 +27,8 @@ def register(app: typer.Typer) -> None:
         ] = None,
     ) -> int:
         """Ask questions made from the lake's reports: citation precision, answered share, abstentions."""
-        from slidelake.index.reports.evaluate import read_records, records_of
-        from slidelake.index.reports.paraphrases import Part
-        from slidelake.index.reports.questions import make_questions
-        from slidelake.services.answers import Endpoint
-        from slidelake.services.answers.evaluate import evaluate_answers
+        from slidelake.index.reports import Part, make_questions, read_records, records_of
+        from slidelake.services.answers import Endpoint, evaluate_answers
 
         lake = session.lake()
         own = read_records(str(records), lake.store.reports.ids()) if records else records_of(lake.store)

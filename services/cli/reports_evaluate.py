@@ -34,14 +34,14 @@ def register(app: typer.Typer) -> None:
         from dataclasses import asdict
         from json import dumps
 
-        from slidelake.index.reports.evaluate import (
+        from slidelake.index.reports import (
+            Part,
             evaluate_reports,
+            make_questions,
             read_records,
             records_of,
             wording_overlap,
         )
-        from slidelake.index.reports.paraphrases import Part
-        from slidelake.index.reports.questions import make_questions
 
         lake = session.lake()
         own = records_of(lake.store)
