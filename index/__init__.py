@@ -7,6 +7,7 @@ from slidelake.index.hits import Hit, Hits, Query
 
 if TYPE_CHECKING:
     from slidelake.index.cohort import read_cohort
+    from slidelake.index.connection import Connection
     from slidelake.index.erase import EraseReport
     from slidelake.index.evaluate import (
         RetrievalScores,
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
         random_scores,
         retrieval_scores,
     )
+    from slidelake.index.locate import patch_at
     from slidelake.index.row_filter import cohort_columns, row_test
     from slidelake.index.slide_index import SlideIndex
     from slidelake.index.sync import SyncReport
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Column",
     "Condition",
+    "Connection",
     "EraseReport",
     "Filter",
     "Hit",
@@ -35,6 +38,7 @@ __all__ = [
     "bootstrap_mean",
     "cohort_columns",
     "parse_where",
+    "patch_at",
     "phash64",
     "random_scores",
     "read_cohort",
@@ -43,6 +47,8 @@ __all__ = [
 ]
 
 _LAZY = {
+    "Connection": "slidelake.index.connection",
+    "patch_at": "slidelake.index.locate",
     "EraseReport": "slidelake.index.erase",
     "RetrievalScores": "slidelake.index.evaluate",
     "SlideIndex": "slidelake.index.slide_index",

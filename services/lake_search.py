@@ -3,30 +3,19 @@
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from slidelake.errors import UsageError
+from slidelake.services.lake_part import LakePart
 from slidelake.services.search_result import SearchResult
-
-if TYPE_CHECKING:
-    from slidelake.index import SlideIndex
-    from slidelake.store import FeatureStore
 
 __all__ = ["SearchMethods"]
 
 
-class SearchMethods:
+class SearchMethods(LakePart):
     """What `Lake` has of search."""
-
-    store: "FeatureStore"
-
-    if TYPE_CHECKING:
-
-        @property
-        def index(self) -> "SlideIndex":
-            """The LanceDB tables of this lake."""
 
     def search(
         self,

@@ -7,6 +7,8 @@ import typer
 from slidelake._version import __version__
 from slidelake.services.cli import (
     annotations,
+    ask,
+    ask_evaluate,
     attention,
     copy,
     delete,
@@ -89,6 +91,8 @@ COMMANDS = (
     annotations,
     index,
     search,
+    ask,
+    ask_evaluate,
     serve,
     split,
     train,

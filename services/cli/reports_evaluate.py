@@ -35,15 +35,16 @@ def register(app: typer.Typer) -> None:
         from dataclasses import asdict
         from json import dumps
 
-        from slidelake.index.reports.evaluate import (
+        from slidelake.index.reports import (
+            MODES,
+            Mode,
+            Part,
             evaluate_reports,
+            make_questions,
             read_records,
             records_of,
             wording_overlap,
         )
-        from slidelake.index.reports.paraphrases import Part
-        from slidelake.index.reports.questions import make_questions
-        from slidelake.index.reports.request import MODES, Mode
 
         lake = session.lake()
         own = records_of(lake.store)

@@ -16,7 +16,7 @@ def search_reports(
     session: Session, text: str, k: int, mode: str, where: list[str] | None, exclude_patient: str | None
 ) -> int:
     """Searches, says what was found, and gives the exit code: 4 where nothing was."""
-    from slidelake.index.reports.request import Mode
+    from slidelake.index.reports import Mode
 
     hits = session.lake().search_reports(
         text,
@@ -52,7 +52,7 @@ def search_reports(
 
 def _marked(passage: str, question: str) -> Text:
     """The part of the passage around its marked words, on as few lines as it takes; marks are bold."""
-    from slidelake.index.reports.marks import marked_spans
+    from slidelake.index.reports import marked_spans
 
     # White space only, sign for sign, so that places stay.
     flat = "".join(" " if sign.isspace() else sign for sign in passage)

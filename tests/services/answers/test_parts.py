@@ -1,0 +1,74 @@
+"""The small parts: sentences, adaptive k, clues, evidence."""
+
+import math
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slidelake.services.answers.adaptive_k import fall_off
+from slidelake.services.answers.clues import TermCounts, clues_of
+from slidelake.services.answers.evidence import Evidence, Terms
+from slidelake.services.answers.sentences import LONGEST, sentences
+
+
+@given(st.text(alphabet="ab .\n-1(A;?", max_size=900))
+def test_sentences_are_spans_in_order_that_leave_no_word_out(text):
+    found = sentences(text)
+    assert all(text[each.start : each.end] == each.text and len(each.text) <= LONGEST for each in found)
+    assert all(one.end <= other.start for one, other in pairwise(found))
+    covered = {place for each in found for place in range(each.start, each.end)}
+    assert all(place in covered for place, sign in enumerate(text) if sign.isalnum())
+
+
+def test_list_items_and_sentences_end_where_they_end():
+    text = "A. Kidney, 3.5 cm mass.\n- No invasion\n- Margins free. Dr. Smith saw it.\n\nEnd"
+    assert [each.text for each in sentences(text)] == [
+        "A. Kidney, 3.5 cm mass.", "- No invasion", "- Margins free.", "Dr. Smith saw it.", "End",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("scores", "kept"),
+    [([], 0), ([0.0], 1), ([1.0, 0.9, 0.8], 3), ([1.0, 0.9, 0.2, 0.19], 2), ([1.0, 0.1], 1), ([1.0, 0.0], 1)],
+)
+def test_k_ends_where_the_score_falls_off(scores, kept):
+    assert fall_off(scores) == kept
+
+
+def clue_texts(question: str) -> list[tuple[str, str]]:
+    return [(clue.kind, clue.text) for clue in clues_of(question)]
+
+
+def test_a_question_is_read_as_clues():
+    assert clue_texts("Who had a 55 mm mass of the mouth or throat?") == [
+        ("number", "mm55"), ("concept", "mass"), ("concept", "mouth or throat"),
+    ]  # fmt: skip
+    assert ("concept", "gall bladder") in clue_texts("Was the gall bladder inflamed?")
+    assert clue_texts("Which slides are there?") == []
+
+
+def test_rare_clues_speak_for_a_report_and_missing_common_ones_against_it():
+    reports = [["c:kidney", "c:thrombus"], ["c:kidney"], ["c:kidney"], ["c:liver"]] * 25
+    evidence = Evidence(clues_of("kidney with a thrombus"), TermCounts(reports))
+    both, one, none = (evidence.of_report(Terms.of(each)) for each in (reports[0], reports[1], reports[3]))
+    assert both > 1 > 0 > one > none
+    shares = evidence.posterior({"both": both, "one": one})
+    assert math.isclose(sum(shares.values()), 1)
+    assert shares["both"] > 0.9
+
+
+def test_a_phrase_speaks_as_far_as_it_is_there():
+    counts = TermCounts([["fluid"], ["spac"], ["fluid", "fill", "spac"], *[["other"]] * 97])
+    evidence = Evidence(clues_of("fluid-filled spaces"), counts)
+    part, whole = (
+        evidence.of_report(Terms.of(["fluid"])),
+        evidence.of_report(Terms.of(["fluid", "fill", "spac"])),
+    )
+    assert whole > 5 * max(part, 0.1)
+
+
+def test_what_no_report_holds_is_unknown():
+    evidence = Evidence(clues_of("kidney with amyloidosis"), TermCounts([["c:kidney"]] * 10))
+    assert [clue.text for clue in evidence.unknown()] == ["amyloidosis"]
