@@ -30,6 +30,8 @@ class LakeRetriever(BaseRetriever):
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         hits = self._lake.search_reports(query_bundle.query_str, k=self._k, exclude_patients=self._excluded)
         return [
-            NodeWithScore(node=TextNode(id_=hit.chunk_id, text=hit.text, metadata=facts_of(hit)), score=hit.score)
+            NodeWithScore(
+                node=TextNode(id_=hit.chunk_id, text=hit.text, metadata=facts_of(hit)), score=hit.score
+            )
             for hit in hits
         ]
