@@ -1,0 +1,97 @@
+// Text search: passages of reports, and patches where an embedding understands text.
+
+import { post } from "../api.js";
+import { h, put, refill } from "../dom.js";
+import { counted } from "../format.js";
+import { spaces } from "../lake.js";
+import { emptyBox, errorBox, note, say } from "../notices.js";
+import { go, inPage, link } from "../router.js";
+import { gallery } from "../slide/gallery.js";
+import { questionForm } from "./question.js";
+
+export function showSearch(main, route) {
+  const page = new SearchPage(main);
+  page.update(route);
+  return { title: "Search", update: (next) => page.update(next), close: () => page.close() };
+}
+
+/** A view of its own for questions about the whole archive. */
+export function showAsk(main) {
+  refill(main, h("div", { class: "ask-page" }, h("h1", {}, "Ask the archive"), h("p", { class: "muted" }, "Answers are made from the reports in this lake; every statement names its source."), questionForm(() => ({})).element));
+  return { title: "Ask", update: () => null, close: () => null };
+}
+
+class SearchPage {
+  #controller = null;
+
+  constructor(main) {
+    this.title = h("h1", {});
+    this.reports = h("section", { class: "search-reports", "aria-label": "Reports" });
+    this.patches = h("section", { class: "search-patches", "aria-label": "Patches" });
+    refill(main, h("div", { class: "search-page" }, this.title, h("div", { class: "search-columns" }, this.reports, this.patches)));
+  }
+
+  update({ parameters }) {
+    const text = (parameters.get("text") ?? "").trim();
+    this.#controller?.abort();
+    this.#controller = new AbortController();
+    document.getElementById("find-text").value = text;
+    refill(this.title, text ? `“${text}”` : "Search");
+    refill(this.reports);
+    refill(this.patches);
+    if (!text) {
+      refill(this.reports, emptyBox("Type what you look for.", "The box at the top searches the reports, and patches where an embedding understands text. / puts the cursor there."));
+      return;
+    }
+    this.#searchReports(text, this.#controller.signal);
+    this.#searchPatches(text, this.#controller.signal);
+  }
+
+  async #searchReports(text, signal) {
+    refill(this.reports, h("h2", {}, "Reports"), h("p", { class: "loading" }, "Searching…"));
+    try {
+      const { hits, notes = [] } = await post("api/search/reports", { text, k: 30, mode: "hybrid" }, { signal });
+      refill(this.reports, h("h2", {}, "Reports"), notes.map((line) => note(line)));
+      if (!hits.length) put(this.reports, emptyBox("No report matches.", "Other words may; “slidelake reports list” shows what is there."));
+      else put(this.reports, h("ol", { class: "passages" }, hits.map((hit) => passage(hit))));
+      say(`${counted(hits.length, "passage")} found in reports.`);
+    } catch (error) {
+      if (error.name !== "AbortError") refill(this.reports, h("h2", {}, "Reports"), errorBox(error, () => this.#searchReports(text, signal)));
+    }
+  }
+
+  async #searchPatches(text, signal) {
+    try {
+      const able = (await spaces()).filter((space) => space.can_encode_text);
+      if (!able.length) {
+        refill(this.patches, h("h2", {}, "Patches"), note("No embedding of this lake understands text. Ingest with an encoder that has a text side (CONCH, PLIP …) to search patches by words."));
+        return;
+      }
+      const { hits, notes = [] } = await post("api/search/patches", { query: { text }, space: able[0].space, k: 30 }, { signal });
+      refill(this.patches, h("h2", {}, "Patches"), notes.map((line) => note(line)), gallery(hits, openAlone));
+    } catch (error) {
+      if (error.name !== "AbortError") refill(this.patches, h("h2", {}, "Patches"), errorBox(error, () => this.#searchPatches(text, signal)));
+    }
+  }
+
+  close() {
+    this.#controller?.abort();
+  }
+}
+
+function openAlone(hit) {
+  const [w, height] = hit.footprint ?? [null, null];
+  go(link("slides", hit.slide_id, { x: hit.x, y: hit.y, w, h: height }));
+}
+
+function passage(hit) {
+  const target = inPage(hit.link) ?? link("reports", hit.report_id, { start: hit.start, end: hit.end });
+  const slides = hit.slide_ids ?? [];
+  return h(
+    "li",
+    { class: "passage-hit" },
+    h("a", { class: "passage-head", href: target }, hit.report_id, hit.section && h("span", { class: "muted" }, ` · ${hit.section}`)),
+    h("p", {}, hit.text),
+    h("p", { class: "muted" }, `patient ${hit.patient_id}`, slides.length > 0 && [" · ", slides.map((id, index) => [index > 0 && ", ", h("a", { href: link("slides", id) }, id)])]),
+  );
+}
