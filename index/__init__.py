@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-from slidelake.index.filters import Condition, Filter, parse_where
+from slidelake.index.filters import Column, Condition, Filter, parse_where
 from slidelake.index.hits import Hit, Hits, Query
 
 if TYPE_CHECKING:
+    from slidelake.index.cohort import read_cohort
     from slidelake.index.erase import EraseReport
     from slidelake.index.evaluate import (
         RetrievalScores,
@@ -15,10 +16,12 @@ if TYPE_CHECKING:
         random_scores,
         retrieval_scores,
     )
+    from slidelake.index.row_filter import cohort_columns, row_test
     from slidelake.index.slide_index import SlideIndex
     from slidelake.index.sync import SyncReport
 
 __all__ = [
+    "Column",
     "Condition",
     "EraseReport",
     "Filter",
@@ -30,10 +33,13 @@ __all__ = [
     "SyncReport",
     "bootstrap_difference",
     "bootstrap_mean",
+    "cohort_columns",
     "parse_where",
     "phash64",
     "random_scores",
+    "read_cohort",
     "retrieval_scores",
+    "row_test",
 ]
 
 _LAZY = {
@@ -43,9 +49,12 @@ _LAZY = {
     "SyncReport": "slidelake.index.sync",
     "bootstrap_difference": "slidelake.index.evaluate",
     "bootstrap_mean": "slidelake.index.evaluate",
+    "cohort_columns": "slidelake.index.row_filter",
     "phash64": "slidelake.index.evaluate",
     "random_scores": "slidelake.index.evaluate",
+    "read_cohort": "slidelake.index.cohort",
     "retrieval_scores": "slidelake.index.evaluate",
+    "row_test": "slidelake.index.row_filter",
 }
 
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from slidelake.errors import FilterError
 
 if TYPE_CHECKING:
@@ -67,11 +69,15 @@ class Condition:
     def __str__(self) -> str:
         return f"{self.column} {self.operator} {', '.join(str(v) for v in self.values)}"
 
+    def typed(self, column: Column) -> list[Scalar]:
+        """The values as the column's type; FilterError for what it does not hold."""
+        return [_typed(value, column, self.operator) for value in self.values]
+
     def expression(self, column: Column) -> Expr:
         """The condition as a LanceDB expression over `column`, its values checked against the type."""
         from lancedb.expr import col, lit
 
-        values = [_typed(value, column, self.operator) for value in self.values]
+        values = self.typed(column)
         left = col(column.physical)
         if self.operator == "in":
             return left.isin(values)
@@ -91,6 +97,18 @@ class Condition:
                 return left.gt(right)
             case _:
                 return left.gte(right)
+
+    def holds(self, column: Column, values: np.ndarray) -> np.ndarray:
+        """(n,) bool: where numbers (n,), NaN for a missing one, meet the condition; as the expression says it."""
+        wanted = [float(value) for value in self.typed(column)]
+        if self.operator in ("in", "="):
+            met = np.isin(values, wanted)
+        elif self.operator in ("not in", "!="):
+            met = ~np.isin(values, wanted)
+        else:
+            compare = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
+            met = compare[self.operator](values, wanted[0])
+        return np.asarray(met & ~np.isnan(values), bool)
 
 
 @dataclass(frozen=True)
@@ -122,6 +140,13 @@ class Filter:
     def split(self, columns: Mapping[str, Column]) -> tuple[Expr | None, Expr | None]:
         """The filter over the slides' columns and over the patches' columns; FilterError for any other."""
         parts: dict[str, list[Expr]] = {"slide": [], "patch": []}
+        for condition, column in self.bound(columns):
+            parts[column.level].append(condition.expression(column))
+        return _all_of(parts["slide"]), _all_of(parts["patch"])
+
+    def bound(self, columns: Mapping[str, Column]) -> list[tuple[Condition, Column]]:
+        """Each condition with its column; FilterError for a column that is not there."""
+        pairs = []
         for condition in self.conditions:
             column = columns.get(condition.column)
             if column is None:
@@ -130,8 +155,8 @@ class Filter:
                     f"there is no column {condition.column!r} to filter on",
                     remedy=f"The columns are: {known}.",
                 )
-            parts[column.level].append(condition.expression(column))
-        return _all_of(parts["slide"]), _all_of(parts["patch"])
+            pairs.append((condition, column))
+        return pairs
 
 
 def parse_where(terms: Sequence[str]) -> Filter:

@@ -37,7 +37,8 @@ class Hit:
 
 @dataclass(frozen=True)
 class Query:
-    """What was asked. `kind` is "patch", "image", "vector" or "slide"; `x`, `y` are the query patch's corner.
+    """What was asked. `kind` is "patch", "image", "vector", "region", "text" or "slide"; `x`, `y` are the query patch's
+    corner, or that of the box around a region, whose size is `width` × `height`; `patches` are those of the region.
 
     `exact` says whether every candidate was looked at. `pixels` is the image that was encoded, uint8 (px, px,
     3), for an image query; `notes` say what was assumed.
@@ -50,7 +51,11 @@ class Query:
     row: int | None = None
     x: int | None = None
     y: int | None = None
+    width: int | None = None
+    height: int | None = None
+    patches: int | None = None
     image: str | None = None
+    text: str | None = None
     aggregator: str | None = None
     where: str = ""
     exclude_patients: tuple[str, ...] = ()
@@ -65,6 +70,8 @@ class Query:
             "slide": f"slide {self.slide_id} ({self.aggregator})",
             "image": f"image {self.image}",
             "vector": "a vector",
+            "text": f"words: {self.text}",
+            "region": f"region of {self.slide_id} at {self.x}, {self.y} ({self.patches} patches)",
         }[self.kind]
         left_out = f", without patient {', '.join(self.exclude_patients)}" if self.exclude_patients else ""
         return subject + (f", where {self.where}" if self.where else "") + left_out

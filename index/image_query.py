@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ __all__ = ["ImageQuery", "prepare_image"]
 
 #: Below this side an image holds no tissue architecture to compare.
 MIN_SIDE = 32
+_MOST_PIXELS = 89_478_485  # where Pillow begins to warn
+_SENT_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 _COLOUR_MODES = frozenset({"RGB", "RGBA", "P", "CMYK", "YCbCr", "RGBX"})
 
 
@@ -29,7 +32,11 @@ class ImageQuery:
 
 
 def prepare_image(
-    image: str | os.PathLike[str] | np.ndarray, *, patch_px: int, space_mpp: float | None, mpp: float | None
+    image: str | os.PathLike[str] | bytes | np.ndarray,
+    *,
+    patch_px: int,
+    space_mpp: float | None,
+    mpp: float | None,
 ) -> ImageQuery:
     """Centre square of `image` that covers what a patch of the space covers, area-averaged to `patch_px`.
 
@@ -77,13 +84,21 @@ def prepare_image(
     return ImageQuery(np.asarray(cut, dtype=np.uint8), name, tuple(notes))
 
 
-def _open(path: str | os.PathLike[str]) -> tuple[Image.Image, str]:
-    file = Path(path)
+def _open(image: str | os.PathLike[str] | bytes) -> tuple[Image.Image, str]:
+    # What came over a network is opened by the common formats' decoders alone.
+    sent = isinstance(image, bytes)
+    file = Path("the image") if isinstance(image, bytes) else Path(image)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # odd TIFF tags
-            with Image.open(file) as picture:
+            with Image.open(
+                io.BytesIO(image) if isinstance(image, bytes) else file,
+                formats=_SENT_FORMATS if sent else None,
+            ) as picture:
+                # Filters of warnings are shared by all threads: a server must not depend on one.
+                if picture.width * picture.height > _MOST_PIXELS:
+                    raise Image.DecompressionBombError(f"{picture.width} × {picture.height} px")
                 picture.load()
                 return _as_rgb(ImageOps.exif_transpose(picture), file.name), file.name
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as exc:

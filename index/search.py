@@ -9,56 +9,42 @@ machine.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slidelake.errors import IndexMissingError, IndexStaleError, QueryError
-from slidelake.index.filters import Filter
-from slidelake.index.hits import Hit, Hits, Query
+from slidelake.errors import QueryError
+from slidelake.index.blocks import matrix
+from slidelake.index.candidates import Candidates, ordered
+from slidelake.index.hits import Hit, Hits
 from slidelake.index.live import LiveView, Version
-from slidelake.index.slides_table import version_of
-from slidelake.index.tables import (
-    METRIC,
-    OWN_COLUMNS,
-    SLIDES,
-    Collection,
-    declared_columns,
-    facts,
-    metadata_generation,
-    normalise,
-)
-from slidelake.index.upkeep import has_vector_index
+from slidelake.index.product import SCAN_ERROR, best_patches, paired_cosines
+from slidelake.index.recall import probes_for
+from slidelake.index.scope import Opened, Request, Scope, scope_of
+from slidelake.index.tables import METRIC, OWN_COLUMNS, normalise
 
 if TYPE_CHECKING:
-    from lancedb.expr import Expr
-
-    from slidelake.index.connection import Connection
+    from slidelake.index.opener import Opener
     from slidelake.store import FeatureStore
 
-__all__ = ["Request", "check_k", "find", "query_vector"]
+__all__ = [
+    "Search",
+    "as_hits",
+    "check_dim",
+    "check_k",
+    "find",
+    "lance_candidates",
+    "query_vector",
+    "searched",
+]
 
-#: LanceDB's float16 scan agrees with the true cosine distance within 3e-7 (measured over 20,000 × 256); a
-#: candidate is only ruled out when it is farther than the last hit by more than this.
-_SCAN_ERROR = 1e-5
+Search = Callable[["FeatureStore", "Opener", Opened, Request, dict[str, Version]], Hits]
+
 _SPARE = 16
-#: Probes and refinement of the approximate search: a sixteenth of the partitions at least, ten candidates a
-#: hit.
-_MIN_PROBES = 20
+#: Refinement of the approximate search: ten candidates a hit are compared by their own vectors.
 _REFINE = 10
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is looked for: unit vector (D,) float32, how many hits, and what may not be among them."""
-
-    collection: Collection
-    vector: np.ndarray
-    query: Query
-    where: Filter = field(default_factory=Filter)
-    exclude_slide: str | None = None
-    exclude_row: tuple[str, int] | None = None
 
 
 def check_k(k: int) -> int:
@@ -90,70 +76,60 @@ def query_vector(vector: Any) -> np.ndarray:
     return np.asarray(unit[0], dtype=np.float32)
 
 
-def find(store: FeatureStore, connection: Connection, request: Request, view: LiveView) -> Hits:
-    """The `k` nearest live vectors to the request's, as `Hits`.
+def find(store: FeatureStore, opener: Opener, request: Request, view: LiveView) -> Hits:
+    """The `k` nearest live vectors to the request's one vector, as `Hits`.
 
     IndexMissingError when the index or this table of it is not there, QueryError for a vector of another
     dimension, FilterError for a filter on no column.
     """
+    return searched(store, opener, request, view, _find)
+
+
+def searched(store: FeatureStore, opener: Opener, request: Request, view: LiveView, search: Search) -> Hits:
+    """`search` over what is remembered of the store; over a new listing where its hits are not live any more."""
     remembered = view.remembered()
     if remembered is not None:
-        hits = _find(store, connection, request, remembered.get(request.collection, {}))
+        opened = opener.open(store, request.collection, remembered=True)
+        hits = search(store, opener, opened, request, remembered.get(request.collection, {}))
         if not hits.stale and view.holds(request.collection, {hit.slide_id for hit in hits}):
             return hits
-    return _find(store, connection, request, view.listed().get(request.collection, {}))
+    listed = view.listed().get(request.collection, {})
+    return search(store, opener, opener.open(store, request.collection), request, listed)
 
 
-def _find(store: FeatureStore, connection: Connection, request: Request, live: dict[str, Version]) -> Hits:
-    collection = request.collection
-    table, slides = _open(store, connection, collection)
-    query = replace(request.query, exact=request.query.exact or not has_vector_index(table))
-    request = replace(request, query=query)
-    columns = declared_columns(slides.schema, patches=not collection.aggregator)
-    labels_changed = metadata_generation(slides.schema) != store.metadata.generation()
-    if labels_changed and {c.column for c in request.where.conditions} - set(columns):
-        raise IndexStaleError(
-            "the filter names a column that the index does not have, and the metadata is newer than the index",
-            remedy="Run `slidelake index sync`.",
-        )
-    slide_filter, patch_filter = request.where.split(columns)
-    rows = _slide_rows(slides, collection.table)
-    current = {slide: row for slide, row in rows.items() if live.get(slide) == version_of(row)}
-    notes = list(_staleness(live, rows, current))
-    if labels_changed:
-        notes.append("the metadata has changed since the last sync: run `slidelake index sync`")
-    allowed = current
-    if slide_filter is not None:
-        matching = set(_slide_rows(slides, collection.table, slide_filter))
-        allowed = {slide: row for slide, row in current.items() if slide in matching}
-    if query.exclude_patients:
-        missing = set(query.exclude_patients) - {row["patient_id"] for row in rows.values()}
-        notes += [f"no slide in the index is of patient {patient}" for patient in sorted(missing)]
-        allowed = {s: row for s, row in allowed.items() if row["patient_id"] not in query.exclude_patients}
-    if request.exclude_slide is not None:
-        allowed = {slide: row for slide, row in allowed.items() if slide != request.exclude_slide}
-    width = table.schema.field("vector").type.list_size
-    if len(request.vector) != width:
+def _find(
+    store: FeatureStore, opener: Opener, opened: Opened, request: Request, live: dict[str, Version]
+) -> Hits:
+    check_dim(opened, request.vectors)
+    scope = scope_of(store, opened, request, live)
+    resident = opener.resident(opened) if scope.allowed else None
+    exact = request.query.exact or resident is not None or not opened.approximate
+    request = replace(request, query=replace(request.query, exact=exact))
+    if not scope.allowed:
+        found = Candidates.none()
+    elif resident is not None:
+        found = best_patches([resident.within(scope)], request.vectors, request.query.k)
+    else:
+        found = _nearest(scope, request, probes_for(opened))
+    return as_hits(found, request, scope)
+
+
+def check_dim(opened: Opened, vectors: np.ndarray) -> None:
+    """QueryError for vectors (m, D) of another dimension than the table's."""
+    if vectors.shape[1] != opened.dim:
         raise QueryError(
-            f"the query has {len(request.vector)} dimensions, the space {collection.space} has {width}",
+            f"the query has {vectors.shape[1]} dimensions, the space {opened.collection.space} has {opened.dim}",
             remedy="Encode the query with the encoder of the space.",
         )
-    condition = _prefilter(request, patch_filter, allowed, set(rows))
-    found = _nearest(table, request, condition, allowed) if allowed else _Candidates.none()
-    names = {c.physical: c.name for c in columns.values() if c.level == "slide"}
-    stale = len(set(live) - set(current)) + len(set(rows) - set(live))
-    hits = _as_hits(found, request, allowed, names)
-    return Hits(hits, query=query, space=collection.space, stale=stale, notes=notes)
 
 
-def _as_hits(
-    found: _Candidates, request: Request, allowed: dict[str, Any], names: dict[str, str]
-) -> list[Hit]:
-    """The best of the candidates with what their slides' rows say; `names`: metadata columns' own names."""
-    patches = not request.collection.aggregator
+def as_hits(found: Candidates, request: Request, scope: Scope, *, patches: bool | None = None) -> Hits:
+    """The best of the candidates, with what their slides' rows say; `patches` where they have a place."""
+    patches = not request.collection.aggregator if patches is None else patches
+    names = scope.names
     hits = []
     for rank, i in enumerate(found.order[: request.query.k], start=1):
-        row = allowed[found.slides[i]]
+        row = scope.allowed[found.slides[i]]
         hits.append(
             Hit(
                 rank=rank,
@@ -167,89 +143,18 @@ def _as_hits(
                 metadata={name: row[own] for own, name in names.items() if own not in OWN_COLUMNS},
             )
         )
-    return hits
+    return Hits(
+        hits, query=request.query, space=request.collection.space, stale=scope.stale, notes=scope.notes
+    )
 
 
-def _open(store: FeatureStore, connection: Connection, collection: Collection) -> tuple[Any, Any]:
-    store_id = str(store.info.store_id)
-    # Slides first: vectors are written before their slide's row, so a row seen here has its vectors there.
-    slides = connection.snapshot(SLIDES, facts(store_id))
-    if slides is None:
-        raise IndexMissingError("the store has no index yet", remedy="Run `slidelake index sync`.")
-    table = connection.snapshot(collection.table, facts(store_id, collection))
-    if table is None:
-        what = (
-            f"{collection.space} pooled by {collection.aggregator}"
-            if collection.aggregator
-            else collection.space
-        )
-        raise IndexMissingError(f"the index does not hold {what} yet", remedy="Run `slidelake index sync`.")
-    return table, slides
-
-
-def _slide_rows(slides: Any, table: str, condition: Expr | None = None) -> dict[str, dict[str, Any]]:
-    from lancedb.expr import col, lit
-
-    of_table = col("table") == lit(table)
-    found = slides.search().where(of_table if condition is None else of_table & condition).to_arrow()
-    return {row["slide_id"]: row for row in found.to_pylist()}
-
-
-def _staleness(live: dict[str, Version], rows: dict[str, Any], current: dict[str, Any]) -> list[str]:
-    """In words, how the index differs from the store; what differs is left out of the hits."""
-    counts = {
-        "are not in the index yet": len(set(live) - set(rows)),
-        "have changed since they were indexed": len(set(live) & set(rows)) - len(current),
-        "have gone from the store since they were indexed": len(set(rows) - set(live)),
-    }
-    return [f"{n} slides {what}: run `slidelake index sync`" for what, n in counts.items() if n]
-
-
-def _prefilter(
-    request: Request, patch_filter: Expr | None, allowed: dict[str, Any], indexed: set[str]
-) -> Expr | None:
-    from lancedb.expr import col, lit
-
-    parts = [] if patch_filter is None else [patch_filter]
-    left_out = indexed - set(allowed)
-    if left_out:
-        if len(left_out) <= len(allowed):
-            parts.append(~col("slide_id").isin(sorted(left_out)))
-        else:
-            parts.append(col("slide_id").isin(sorted(allowed)))
-    if request.exclude_row is not None:
-        slide_id, row = request.exclude_row
-        parts.append(~((col("slide_id") == lit(slide_id)) & (col("row") == lit(row))))
-    condition = None
-    for part in parts:
-        condition = part if condition is None else condition & part
-    return condition
-
-
-@dataclass
-class _Candidates:
-    slides: list[str]
-    rows: np.ndarray
-    x: np.ndarray
-    y: np.ndarray
-    scores: np.ndarray
-    order: np.ndarray
-    farthest: float = np.inf
-    exhausted: bool = True
-
-    @classmethod
-    def none(cls) -> _Candidates:
-        empty = np.empty(0, np.int64)
-        return cls([], empty, empty, empty, np.empty(0, np.float32), empty)
-
-
-def _nearest(table: Any, request: Request, condition: Expr | None, allowed: dict[str, Any]) -> _Candidates:
+def _nearest(scope: Scope, request: Request, probes: int) -> Candidates:
     """Candidates that surely hold the k nearest (exact), or probably (approximate), with true scores."""
     k = request.query.k
     exact = request.query.exact
     fetch = k + _SPARE
     while True:
-        found = _candidates(table, request, condition, allowed, fetch, exact=exact)
+        found = lance_candidates(scope, request.vectors, fetch, probes=None if exact else probes)
         enough = len(found.order) >= k
         if not exact:
             if enough:
@@ -260,15 +165,16 @@ def _nearest(table: Any, request: Request, condition: Expr | None, allowed: dict
             return found
         # Ties at the edge (blank patches are alike to the bit) must all be seen before the order can choose
         # among them.
-        if enough and found.farthest > 1 - float(found.scores[found.order[k - 1]]) + _SCAN_ERROR:
+        if enough and found.farthest > 1 - float(found.scores[found.order[k - 1]]) + SCAN_ERROR:
             return found
         fetch *= 2
 
 
-def _candidates(
-    table: Any, request: Request, condition: Expr | None, allowed: dict[str, Any], fetch: int, *, exact: bool
-) -> _Candidates:
-    patches = not request.collection.aggregator
+def lance_candidates(scope: Scope, vectors: np.ndarray, fetch: int, *, probes: int | None) -> Candidates:
+    """LanceDB's `fetch` nearest to each of (m, D) vectors, all asked at once; exact where `probes` is None."""
+    table = scope.opened.table
+    patches = not scope.opened.collection.aggregator
+    one = len(vectors) == 1
     columns = [
         "slide_id",
         "epoch",
@@ -279,52 +185,35 @@ def _candidates(
         "_distance",
     ]
     # The vector column is named: without it a wrong dimension is reported as a missing column.
-    search = table.search(request.vector, vector_column_name="vector").distance_type(METRIC)
-    if exact:
-        search = search.bypass_vector_index()
-    else:
-        partitions = max(1, table.count_rows() // 4096)
-        search = search.nprobes(max(_MIN_PROBES, partitions // 16)).refine_factor(_REFINE)
+    search = table.search(vectors[0] if one else vectors, vector_column_name="vector").distance_type(METRIC)
+    search = search.bypass_vector_index() if probes is None else search.nprobes(probes).refine_factor(_REFINE)
+    condition = scope.condition()
     if condition is not None:
         search = search.where(condition)
     found = search.select(columns).limit(fetch).to_arrow()
-    distances = np.asarray(found["_distance"], dtype=np.float64)
+    which = np.zeros(found.num_rows, np.intp) if one else np.asarray(found["query_index"], np.intp)
     slides = found["slide_id"].to_pylist()
     versions = zip(found["epoch"].to_pylist(), found["generation"].to_pylist(), strict=True)
-    # Vectors of another commit are there while a sync is at work, or after one was killed.
     keep = np.array(
-        [
-            slide in allowed and version_of(allowed[slide]) == Version(*version)
-            for slide, version in zip(slides, versions, strict=True)
-        ],
+        [scope.current(slide, Version(*version)) for slide, version in zip(slides, versions, strict=True)],
         dtype=bool,
     )
-    scores = _cosines(_matrix(found["vector"]), request.vector)
+    scores = paired_cosines(matrix(found["vector"]), vectors, which)
     rows = np.asarray(found["row"], dtype=np.int64)
-    order = np.lexsort((rows, np.array(slides, dtype=str), -scores))
-    return _Candidates(
+    order = ordered(scores, slides, rows)
+    order = order[keep[order]]
+    if not one:  # a row that several of the vectors found counts once, by its best
+        first: dict[tuple[str, int], int] = {}
+        for i in order:
+            first.setdefault((slides[i], int(rows[i])), i)
+        order = np.array(list(first.values()), np.intp)
+    return Candidates(
         slides=slides,
         rows=rows,
         x=np.asarray(found["x"]) if patches else rows,
         y=np.asarray(found["y"]) if patches else rows,
         scores=scores,
-        order=order[keep[order]],
-        farthest=float(distances.max(initial=-np.inf)),
+        order=order,
+        farthest=float(np.asarray(found["_distance"], np.float64).max(initial=-np.inf)),
         exhausted=found.num_rows < fetch,
     )
-
-
-def _matrix(column: Any) -> np.ndarray:
-    chunk = column.combine_chunks()
-    matrix: np.ndarray = np.asarray(chunk.flatten()).reshape(len(chunk), column.type.list_size)
-    return matrix
-
-
-def _cosines(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
-    """Cosines of (n, D) with (D,), float32. Summed row by row in float64: BLAS would let n change the last
-    bits.
-    """
-    wide, one = vectors.astype(np.float64), query.astype(np.float64)
-    products = (wide * one).sum(axis=1)
-    norms = np.sqrt((wide * wide).sum(axis=1) * (one * one).sum())
-    return np.asarray(np.clip(products / norms, -1, 1), dtype=np.float32)

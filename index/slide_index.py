@@ -12,10 +12,14 @@ from slidelake.errors import IndexStaleError, QueryError
 from slidelake.index.connection import Connection
 from slidelake.index.filters import Filter, as_filter
 from slidelake.index.hits import Hits, Query
-from slidelake.index.image_query import prepare_image
 from slidelake.index.live import LiveView, live_versions
 from slidelake.index.locate import patch_at
-from slidelake.index.search import Request, check_k, find, query_vector
+from slidelake.index.opener import Opener
+from slidelake.index.patients import patient_of, patients
+from slidelake.index.region_queries import RegionQueries
+from slidelake.index.scope import Request
+from slidelake.index.search import check_k, find, query_vector
+from slidelake.index.similarity import Similarity
 from slidelake.index.slides_table import version_of
 from slidelake.index.sync import SyncReport, synchronise
 from slidelake.index.tables import SLIDES, Collection, facts, metadata_generation
@@ -34,7 +38,7 @@ EXACT_BELOW = 50_000
 Where = Filter | Mapping[str, Any] | Sequence[str] | str | None
 
 
-class SlideIndex:
+class SlideIndex(RegionQueries, Similarity):
     """The LanceDB index beside a store's data: derived, and always safe to remove and sync again.
 
     Searches share these arguments: `space` (may be short, or left out where there is one), `k` hits, `where`
@@ -44,29 +48,46 @@ class SlideIndex:
     vectors: `Hits.stale` counts them and `Hits.notes` say it. Raises IndexMissingError before the first sync,
     QueryError for what cannot be searched for, FilterError for a filter on no column.
 
-    A server may set `fresh_for`: seconds for which the store's listing is remembered (0.4 s at 10,000
-    slides).
+    A server may set `fresh_for`, seconds for which the store's listing is remembered (0.4 s at 10,000
+    slides), and `resident_bytes`, memory in which vectors are kept for fast exact searches: see `serve`.
     """
 
     def __init__(
-        self, store: FeatureStore, *, exact_below: int = EXACT_BELOW, fresh_for: float = 0.0
+        self,
+        store: FeatureStore,
+        *,
+        exact_below: int = EXACT_BELOW,
+        fresh_for: float = 0.0,
+        resident_bytes: int = 0,
     ) -> None:
         self.store = store
         self.exact_below = exact_below
         self._connection = Connection(store)
-        self._view = LiveView(store, fresh_for)
         self._encoders: dict[str, PatchEncoder] = {}
+        self.serve(fresh_for=fresh_for, resident_bytes=resident_bytes)
+
+    def serve(self, *, fresh_for: float, resident_bytes: int) -> None:
+        """From now on: remember the store's listing and the opened tables for `fresh_for` seconds, and keep vectors
+        in at most `resident_bytes` of memory, where every search of them is exact. What is shown is checked still."""
+        self._view = LiveView(self.store, fresh_for)
+        self._opener = Opener(self._connection, fresh_for=fresh_for, resident_bytes=resident_bytes)
 
     def sync(self, *, progress: Callable[..., None] | None = None) -> SyncReport:
         """Make the index follow the store; a second run writes nothing. Waits for another sync to end."""
-        return synchronise(self.store, self._connection, exact_below=self.exact_below, progress=progress)
+        try:
+            return synchronise(self.store, self._connection, exact_below=self.exact_below, progress=progress)
+        finally:
+            self._opener.forget()
 
     def erase_denied(self) -> EraseReport:
         """Leaves nothing of slides on the store's deny-list in any version of any table; tables that held some,
         and those with approximate indexes, are written anew. Waits for a sync at work to end."""
         from slidelake.index.erase import erase_denied
 
-        return erase_denied(self.store, self._connection, exact_below=self.exact_below)
+        try:
+            return erase_denied(self.store, self._connection, exact_below=self.exact_below)
+        finally:
+            self._opener.forget()
 
     def denied_rows(self) -> dict[str, int]:
         """How many rows of slides on the store's deny-list each table still holds, in any of its versions."""
@@ -150,7 +171,7 @@ class SlideIndex:
         full = self.store.resolve_space(space)
         patch = patch_at(self.store, slide_id, full, x, y)
         slide_id = patch.slide_id  # as the store spells it
-        patient = self._patient(slide_id, full)
+        patient = patient_of(self.store, slide_id, full)
         query = Query(
             kind="patch",
             k=k,
@@ -159,14 +180,14 @@ class SlideIndex:
             row=patch.row,
             x=patch.x,
             y=patch.y,
-            exclude_patients=_patients(exclude_patient, patient if exclude_same_patient else None),
+            exclude_patients=patients(exclude_patient, patient if exclude_same_patient else None),
         )
         vector = query_vector(patch.feature)
         return self._find(Collection(full), vector, query, where, exact, exclude_row=(slide_id, patch.row))
 
     def search_image(
         self,
-        image: str | os.PathLike[str] | np.ndarray,
+        image: str | os.PathLike[str] | bytes | np.ndarray,
         *,
         space: str | None = None,
         mpp: float | None = None,
@@ -177,13 +198,12 @@ class SlideIndex:
         exclude_patient: str | None = None,
         exact: bool | None = None,
     ) -> Hits:
-        """Patches like an image file or a uint8 (H, W, 3) array; see `prepare_image` for `mpp` and the crop.
+        """Patches like an image file (its path, or its bytes) or a uint8 (H, W, 3) array; see `prepare_image` for
+        `mpp` and the crop.
 
         The space's encoder is made again by its name; pass `encoder` where that takes more (weights). An
         encoder whose id is not the space's is refused.
         """
-        from slidelake.index.space_encoder import space_encoder, space_patch
-
         check_k(k)
         if exclude_same_patient:
             raise QueryError(
@@ -191,36 +211,56 @@ class SlideIndex:
                 remedy="Name the patient: --exclude-patient ID (exclude_patient= in Python).",
             )
         full = self.store.resolve_space(space)
-        patch_px, space_mpp = space_patch(self.store, full)
-        picture = prepare_image(image, patch_px=patch_px, space_mpp=space_mpp, mpp=mpp)
-        if full not in self._encoders or encoder is not None:
-            self._encoders[full] = space_encoder(self.store, full, encoder)
-        features = self._encoders[full].encode(picture.pixels[None])
+        feature, picture = self.encode_image(image, full, mpp=mpp, encoder=encoder)
         query = Query(
             kind="image",
             k=k,
             image=picture.name,
             pixels=picture.pixels,
             notes=picture.notes,
-            exclude_patients=_patients(exclude_patient),
+            exclude_patients=patients(exclude_patient),
         )
-        return self._find(Collection(full), query_vector(features[0]), query, where, exact)
+        return self._find(Collection(full), query_vector(feature), query, where, exact)
+
+    def search_text(
+        self,
+        text: str,
+        *,
+        space: str | None = None,
+        encoder: PatchEncoder | None = None,
+        k: int = 20,
+        where: Where = None,
+        exclude_patient: str | None = None,
+        exact: bool | None = None,
+    ) -> Hits:
+        """Patches that words describe, where the space's encoder reads words too (`encode_text`); QueryError says
+        what would be needed where it does not."""
+        from slidelake.index.space_encoder import text_vector
+
+        check_k(k)
+        full = self.store.resolve_space(space)
+        vector = query_vector(text_vector(self.store, full, text, encoder, self._encoders))
+        query = Query(kind="text", k=k, text=text, exclude_patients=patients(exclude_patient))
+        return self._find(Collection(full), vector, query, where, exact)
 
     def search_vector(
         self,
         vector: Sequence[float] | np.ndarray,
         *,
         space: str | None = None,
+        aggregator: str | None = None,
         k: int = 20,
         where: Where = None,
         exclude_patient: str | None = None,
         exact: bool | None = None,
     ) -> Hits:
-        """Patches nearest to a vector (D,) of the space."""
+        """Patches nearest to a vector (D,) of the space; with `aggregator`, slides nearest to an embedding (E,)."""
         check_k(k)
         unit = query_vector(vector)
-        query = Query(kind="vector", k=k, exclude_patients=_patients(exclude_patient))
-        return self._find(Collection(self.store.resolve_space(space)), unit, query, where, exact)
+        full = self.store.resolve_space(space)
+        query = Query(kind="vector", k=k, exclude_patients=patients(exclude_patient))
+        collection = Collection(full) if aggregator is None else self._pooled(full, aggregator)
+        return self._find(collection, unit, query, where, exact)
 
     def search_slide(
         self,
@@ -237,7 +277,7 @@ class SlideIndex:
         """Slides like `slide_id` by their pooled embeddings; the slide itself is left out."""
         check_k(k)
         full = self.store.resolve_space(space)
-        collection = self._pooled(slide_id, full, aggregator)
+        collection = self._pooled(full, aggregator, self.store.bag(slide_id, full).slide_id)
         pooled = self.store.pooled(slide_id, full, collection.aggregator)
         slide_id, embedding = pooled.slide_id, np.asarray(pooled.embedding)
         if len(embedding) != 1:
@@ -246,14 +286,14 @@ class SlideIndex:
                 remedy="Use an aggregator of one branch, such as mean.",
                 slide=slide_id,
             )
-        patient = self._patient(slide_id, full)
+        patient = patient_of(self.store, slide_id, full)
         query = Query(
             kind="slide",
             k=k,
             slide_id=slide_id,
             patient_id=patient,
             aggregator=collection.aggregator,
-            exclude_patients=_patients(exclude_patient, patient if exclude_same_patient else None),
+            exclude_patients=patients(exclude_patient, patient if exclude_same_patient else None),
         )
         return self._find(collection, query_vector(embedding[0]), query, where, exact, exclude_slide=slide_id)
 
@@ -272,16 +312,16 @@ class SlideIndex:
 
         conditions = as_filter(where)
         query = replace(query, where=str(conditions), exact=bool(exact))
-        request = Request(collection, vector, query, conditions, exclude_slide, exclude_row)
-        return find(self.store, self._connection, request, self._view)
+        rows = None if exclude_row is None else (exclude_row[0], np.array([exclude_row[1]]))
+        request = Request(collection, vector[None], query, conditions, exclude_slide, rows)
+        return find(self.store, self._opener, request, self._view)
 
-    def _pooled(self, slide_id: str, space: str, aggregator: str) -> Collection:
-        """The collection of pooled slides that `aggregator`, a full id or its name, means for this slide."""
-        slide_id = self.store.bag(slide_id, space).slide_id
+    def _pooled(self, space: str, aggregator: str, slide_id: str = "") -> Collection:
+        """The collection of pooled slides that `aggregator`, a full id or its name, means (for this slide)."""
         made = [
             collection
             for collection, slides in live_versions(self.store).items()
-            if collection.space == space and collection.aggregator and slide_id in slides
+            if collection.space == space and collection.aggregator and (not slide_id or slide_id in slides)
         ]
         fits = [c for c in made if c.aggregator == aggregator] or [
             c for c in made if c.aggregator.rpartition(".")[0] == aggregator
@@ -295,22 +335,7 @@ class SlideIndex:
                 slide=slide_id,
             )
         raise QueryError(
-            f"there is no {aggregator!r} embedding of the slide in {space}",
+            f"there is no {aggregator!r} embedding of {'the slide' if slide_id else 'any slide'} in {space}",
             remedy=f"Run `slidelake embed --aggregator {aggregator}`, then `slidelake index sync`.",
             slide=slide_id,
         )
-
-    def _patient(self, slide_id: str, space: str) -> str:
-        """The slide's patient: the metadata's, else the commit's, else the slide itself, as sync has it."""
-        from slidelake.index.cohort import read_cohort
-
-        named = read_cohort(self.store).patients.get(slide_id)
-        if named:
-            return named
-        grid_id, _, encoder_id = space.partition("/")
-        commit = self.store.commit(slide_id, "bag", grid_id, encoder_id)
-        return str((commit.provenance.get("patient_id") if commit else None) or slide_id)
-
-
-def _patients(*named: str | None) -> tuple[str, ...]:
-    return tuple(sorted({patient for patient in named if patient}))

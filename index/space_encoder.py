@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from slidelake.errors import QueryError
 from slidelake.index.live import live_versions
 from slidelake.index.tables import Collection
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     from slidelake.encoders import PatchEncoder
     from slidelake.store import Commit, FeatureStore
 
-__all__ = ["space_encoder", "space_patch"]
+__all__ = ["space_encoder", "space_patch", "text_vector"]
 
 
 def space_patch(store: FeatureStore, space: str) -> tuple[int, float | None]:
@@ -38,6 +40,26 @@ def space_encoder(store: FeatureStore, space: str, encoder: PatchEncoder | None 
             remedy="Use the version and weights that made the space, or ingest again with this encoder.",
         )
     return encoder
+
+
+def text_vector(
+    store: FeatureStore, space: str, text: str, encoder: PatchEncoder | None, made: dict[str, PatchEncoder]
+) -> np.ndarray:
+    """(D,) of a text by the space's encoder, where it has `encode_text(list[str]) -> (n, D)`; QueryError where not.
+
+    `made` keeps encoders by space.
+    """
+    if encoder is not None or space not in made:
+        made[space] = space_encoder(store, space, encoder)
+    encode = getattr(made[space], "encode_text", None)
+    if encode is None:
+        raise QueryError(
+            f"the encoder {made[space].spec.name} reads images alone: its space cannot be searched by words",
+            remedy="Ingest with an encoder of images and text (a CONCH or PLIP, registered with an `encode_text` "
+            "method), or search the reports.",
+        )
+    found: np.ndarray = np.asarray(encode([text]), np.float32)
+    return np.asarray(found[0])
 
 
 def _any_commit(store: FeatureStore, space: str) -> Commit:

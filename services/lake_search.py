@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slidelake.errors import UsageError
+from slidelake.errors import QueryError, UsageError
 from slidelake.services.search_result import SearchResult
 
 if TYPE_CHECKING:
@@ -22,18 +22,22 @@ class SearchMethods:
 
     store: "FeatureStore"
 
-    @property
-    def index(self) -> "SlideIndex":
-        """The LanceDB tables of this lake."""
-        raise NotImplementedError
+    if TYPE_CHECKING:
+
+        @property
+        def index(self) -> "SlideIndex":
+            """The LanceDB tables of this lake."""
 
     def search(
         self,
         *,
         slide: str | None = None,
         at: tuple[int, int] | None = None,
+        region: "Sequence[float] | Sequence[Sequence[float]] | None" = None,
         image: "str | PathLike[str] | np.ndarray[Any, Any] | None" = None,
         mpp: float | None = None,
+        text: str | None = None,
+        find: str = "",
         space: str | None = None,
         aggregator: str = "mean",
         k: int = 20,
@@ -42,7 +46,9 @@ class SearchMethods:
         exclude_patient: str | None = None,
         exact: bool | None = None,
     ) -> "SearchResult":
-        """Patches like one patch (`slide` and `at`, level-0 px) or like an image; slides like one slide.
+        """Patches like one patch (`slide` and `at`, level-0 px), a region of a slide (`slide` and `region`: x, y,
+        width, height, or the corners of a polygon), an image, or words (where the encoder reads them); slides like
+        one slide, or with `find="slides"` like a region.
 
         `where` filters by metadata: {"site": "larynx"} or ["age>=50", "stage in I,II"]. Scores are true
         cosines in −1…1. Raises QueryError, FilterError, UnknownSlideError, UnknownSpaceError,
@@ -63,15 +69,36 @@ class SearchMethods:
             "exclude_same_patient": exclude_same_patient,
             "exact": exact,
         }
+        if sum(each is not None for each in (slide, image, text)) != 1 or (at is not None and region is not None):
+            raise UsageError(
+                "a search takes one query",
+                remedy="Pass slide= (alone, with at= or with region=), image=, or text=.",
+            )
+        if slide is None and (at is not None or region is not None):
+            raise UsageError("a place is on a slide", remedy="Pass slide= with at= or region=.")
+        if find not in ("", "patches", "slides"):
+            raise UsageError(f"a search finds no {find!r}", remedy="Ask for patches or slides.")
+        if find and region is None and find != ("slides" if at is None and slide is not None else "patches"):
+            raise UsageError(
+                f"this query does not find {find}", remedy="A region finds patches or slides, a slide slides."
+            )
+        if slide is None and exclude_same_patient:
+            raise QueryError(
+                f"{'an image file' if image is not None else 'a text'} has no patient to leave out",
+                remedy="Name the patient: --exclude-patient ID (exclude_patient= in Python).",
+            )
+        if text is not None:
+            common.pop("exclude_same_patient")
+            return SearchResult(self.index.search_text(text, **common), self.store)
         if image is not None:
-            if slide is not None or at is not None:
-                raise UsageError(
-                    "a search takes one query", remedy="Pass image=, or slide= with at=, not both."
-                )
             source = image if isinstance(image, np.ndarray) else Path(image)
             return SearchResult(self.index.search_image(source, mpp=mpp, **common), self.store)
-        if slide is None:
-            raise UsageError("a search needs a query", remedy="Pass slide= with at=, slide=, or image=.")
+        assert slide is not None
+        if region is not None:
+            box = np.ndim(np.asarray(region, dtype=object)) == 1 and len(region) == 4
+            shape: dict[str, Any] = {"box": region} if box else {"polygon": region}
+            hits = self.index.search_region(slide, find=find or "patches", **shape, **common)
+            return SearchResult(hits, self.store)
         if at is not None:
             return SearchResult(self.index.search_patch(slide, *at, **common), self.store)
         return SearchResult(self.index.search_slide(slide, aggregator=aggregator, **common), self.store)

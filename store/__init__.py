@@ -1,5 +1,6 @@
 """The store: immutable Zarr arrays and an append-only log of small commits, on a folder or object store."""
 
+from slidelake.store.annotations import Annotations, AnnotationSet
 from slidelake.store.bag import Bag, Grid, Overview, Pooled
 from slidelake.store.bag_writer import BagWriter
 from slidelake.store.checksums import checksum
@@ -9,6 +10,7 @@ from slidelake.store.deletion import Deletion, delete_slides, slides_of_patient,
 from slidelake.store.deny_list import DenyList
 from slidelake.store.feature_store import FeatureStore
 from slidelake.store.gc import GcReport, collect_garbage
+from slidelake.store.geojson import features_of, moved, parse_geojson
 from slidelake.store.ids import fingerprint_id, slide_id_of, slug, slug_of_path, split_space
 from slidelake.store.info import DEFAULT_TISSUE_RULE, StoreInfo
 from slidelake.store.layout import CommitKey, SlideState, Subject
@@ -34,6 +36,8 @@ __all__ = [
     "COMPRESSIONS",
     "DEFAULT_TISSUE_RULE",
     "PCA",
+    "AnnotationSet",
+    "Annotations",
     "ArrayProfile",
     "Bag",
     "BagLoader",
@@ -73,9 +77,12 @@ __all__ = [
     "cohort",
     "collect_garbage",
     "delete_slides",
+    "features_of",
     "fingerprint_id",
     "known_patient",
     "migrate",
+    "moved",
+    "parse_geojson",
     "quarantine_key",
     "read_many",
     "read_table",

@@ -1,6 +1,6 @@
 """Deletes slides from all that a store keeps: denied first, then dead, then gone.
 
-    deny-list → epoch closed → run reports, quarantine, snapshots, metadata → arrays → commits → catalog
+    deny-list → epoch closed → run reports, quarantine, snapshots, metadata, annotations → arrays → commits → catalog
 
 The deny-list alone says what has to go: whatever is cut off between two of these steps is finished by the same
 command, or by any later deletion or gc. What tells who belongs to whom (metadata, commits) goes last. Only the
@@ -139,6 +139,7 @@ def sweep(store: "FeatureStore", words: Iterable[str] = (), *, now: datetime | N
     }
     counts["snapshots"] = _snapshots(store)
     counts["metadata"] = store.metadata.forget_denied()
+    counts["annotations"] = store.annotations.forget_denied()
     gone = sorted(store.denied.among("slide", slides_anywhere(store)))
     states = store.states() if gone else {}
     for slide_id in gone:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slidelake.errors import AlreadyCommittedError, DamagedStoreError, GridMismatchError, UsageError
+from slidelake.store.annotations import Annotations
 from slidelake.store.attempts import Attempt
 from slidelake.store.bag import Grid
 from slidelake.store.bag_writer import BagWriter, finite
@@ -47,6 +48,7 @@ class FeatureStore(StoreReader):
         self.metadata = Metadata(objects, self.denied)
         self.quarantine = Quarantine(objects, self.denied)
         self.snapshots = Snapshots(self)
+        self.annotations = Annotations(self)
 
     @classmethod
     def open(

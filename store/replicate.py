@@ -1,6 +1,6 @@
 """Copies a store to another URL, and brings a copy up to date: only what is new travels.
 
-    deny-list → what was deleted goes → slides (arrays, then their commits) → snapshots → metadata → run reports
+    deny-list → what was deleted goes → slides (arrays, then their commits) → snapshots → metadata → annotations → runs
 
 A copy has the store's id and keys: it is the same store in another place, and not written by others. Commits
 are put only when their arrays are there, whole and durable, a slide's grid before its bags: a copy that was cut
@@ -23,6 +23,7 @@ from slidelake.errors import (
     StoreNotWritableError,
     UsageError,
 )
+from slidelake.store.annotations import slide_of_key
 from slidelake.store.copy_slide import SlideCopier, Travelled
 from slidelake.store.deletion import sweep
 from slidelake.store.feature_store import FeatureStore
@@ -51,8 +52,8 @@ class CopyReport:
 
     `slides` and `already` are how many slides were asked for, and how many of them were there; `commits`,
     `files` and `bytes` what travelled for the others; `removed` slides that were deleted at the source and now are
-    at the copy; `snapshots`, `runs` and `metadata` what of these changed there; `foreign` live commits of the
-    copy that the source does not have; `failed` slides that could not be copied, and why.
+    at the copy; `snapshots`, `runs`, `annotations` and `metadata` what of these changed there; `foreign` live commits
+    of the copy that the source does not have; `failed` slides that could not be copied, and why.
     """
 
     url: str
@@ -64,6 +65,7 @@ class CopyReport:
     removed: int = 0
     snapshots: int = 0
     runs: int = 0
+    annotations: int = 0
     metadata: bool = False
     foreign: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
@@ -75,7 +77,8 @@ class CopyReport:
 
     @property
     def changed(self) -> bool:
-        return bool(self.commits or self.removed or self.snapshots or self.runs or self.metadata)
+        small = self.snapshots or self.runs or self.annotations or self.metadata
+        return bool(self.commits or self.removed or small)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain JSON values."""
@@ -116,6 +119,7 @@ def replicate(
     if whole or (snapshot and not (spaces or slides)):
         _snapshots(store, copy, report, only=snapshot)
     _metadata(store, copy, report, whole)
+    _annotations(store, copy, report)
     if whole:
         _runs(store.objects, copy.objects, report)
     log.info("copied", extra={"commits": report.commits, "bytes": report.bytes, "failed": len(report.failed)})
@@ -311,6 +315,18 @@ def _metadata(store: FeatureStore, copy: FeatureStore, report: CopyReport, whole
         # Nobody's data travels but that of the slides that were asked for.
         table = table[table["slide_id"].isin(copy.slide_ids())].reset_index(drop=True)
     report.metadata = copy.metadata.become(table)
+
+
+def _annotations(store: FeatureStore, copy: FeatureStore, report: CopyReport) -> None:
+    """Those of the slides that the copy holds; generations that the store tidied away go there too."""
+    held = set(copy.slide_ids())
+    said = {key for key in store.annotations.all_keys() if slide_of_key(key) in held}
+    there = set(copy.annotations.all_keys())
+    for key in sorted(said - there):
+        report.annotations += _travel(store.objects, copy.objects, key)
+    for key in sorted(there - said):
+        copy.objects.delete(key)
+        report.annotations += 1
 
 
 def _runs(source: Objects, copy: Objects, report: CopyReport) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from slidelake.store.annotations import ANNOTATIONS, slide_of_key
 from slidelake.store.attempts import GC_GRACE
 from slidelake.store.commits import Commit, parse_commit
 from slidelake.store.deletion import closed_marks, closing_time, slides_anywhere
@@ -78,7 +79,7 @@ def verify_deleted(
     rewritten by the deletion itself. Raises StoreError where the deny-list was made with another key.
     """
     report = DeletedReport(store.denied.count(), now=now or datetime.now(UTC))
-    for look in (_slides, _commits, _quarantine, _metadata, _snapshots, _catalog, _runs):
+    for look in (_slides, _commits, _quarantine, _metadata, _snapshots, _annotations, _catalog, _runs):
         report.remains += look(store, grace)
     return report
 
@@ -159,6 +160,14 @@ def _snapshots(store: "FeatureStore", grace: timedelta) -> Iterator[Remainder]:
         if gone := store.denied.among("slide", named):
             what = "a snapshot" if key in latest else "an older generation of a snapshot"
             yield Remainder(key, f"{what} that names {len(gone)} deleted slides", None, _AGAIN)
+
+
+def _annotations(store: "FeatureStore", grace: timedelta) -> Iterator[Remainder]:
+    keys = store.objects.list(ANNOTATIONS)
+    gone = store.denied.among("slide", {slide_of_key(key) for key in keys})
+    for key in keys:
+        if slide_of_key(key) in gone:
+            yield Remainder(key, "annotations of a deleted slide", None, _AGAIN)
 
 
 def _catalog(store: "FeatureStore", grace: timedelta) -> Iterator[Remainder]:

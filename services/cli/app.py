@@ -6,6 +6,7 @@ import typer
 
 from slidelake._version import __version__
 from slidelake.services.cli import (
+    annotations,
     attention,
     copy,
     delete,
@@ -23,6 +24,7 @@ from slidelake.services.cli import (
     migrate,
     mil_test,
     search,
+    serve,
     snapshot,
     split,
     stats,
@@ -80,8 +82,10 @@ COMMANDS = (
     embed,
     heatmap,
     attention,
+    annotations,
     index,
     search,
+    serve,
     split,
     train,
     encoders,

@@ -22,6 +22,19 @@ def _parse_place(text: str) -> tuple[int, int]:
         ) from exc
 
 
+def _parse_box(text: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(each) for each in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != 4:
+        raise UsageError(
+            f"--region {text!r} is not a box",
+            remedy="Write --region X,Y,W,H in level-0 pixels, for example --region 4096,2048,2048,2048.",
+        )
+    return numbers
+
+
 def register(app: typer.Typer) -> None:
     @command(app, "search", epilog="Example: slidelake search --slide S1 --at 5120,2048 -k 20 --store lake")
     def search(
@@ -30,6 +43,13 @@ def register(app: typer.Typer) -> None:
         at: Annotated[
             str | None, typer.Option(metavar="X,Y", help="Level-0 pixel in the query patch.")
         ] = None,
+        region: Annotated[
+            str | None,
+            typer.Option(metavar="X,Y,W,H", help="A box on the slide, level-0 pixels: its patches are the query."),
+        ] = None,
+        find: Annotated[
+            str, typer.Option(help="What a region finds: patches or slides.", metavar="patches|slides")
+        ] = "",
         image: Annotated[Path | None, typer.Option(help="An image file as the query.")] = None,
         mpp: Annotated[float | None, typer.Option(help="µm per pixel of --image; else the space's.")] = None,
         space: Annotated[
@@ -52,11 +72,14 @@ def register(app: typer.Typer) -> None:
         """Find the patches (or, for a whole slide, the slides) that look most alike."""
         if (slide is None) == (image is None):
             raise UsageError(
-                "a search needs one query", remedy="Pass --slide ID --at X,Y, or --slide ID, or --image FILE."
+                "a search needs one query", remedy="Pass --slide ID --at X,Y, or --slide ID --region X,Y,W,H, or --slide ID, or --image FILE.",
+
             )
         result = session.lake().search(
             slide=slide,
             at=_parse_place(at) if at else None,
+            region=_parse_box(region) if region else None,
+            find=find,
             image=image,
             mpp=mpp,
             space=space,

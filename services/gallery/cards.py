@@ -48,7 +48,7 @@ def lay_out(hits: Hits, store: FeatureStore, *, limit: int) -> Gallery:
         query = _query(hits, pixels)
         reference = hits.query.slide_id or (hits[0].slide_id if len(hits) else None)
         side = pixels.side_um(reference) if reference else None
-    what = "Slides" if hits.query.kind == "slide" else "Patches"
+    what = "Slides" if hits.query.kind == "slide" or (len(hits) and hits[0].row is None) else "Patches"
     grid, _, encoder = hits.space.partition("/")
     subtitle = f"{encoder}, grid {grid}" + (
         f", patches {side:.0f} µm a side" if side and what == "Patches" else ""
@@ -69,6 +69,9 @@ def _query(hits: Hits, pixels: Pixels) -> Card:
         picture = pixels.patch(query.slide_id, query.x, query.y)
         place = pixels.thumbnail(query.slide_id, query.x, query.y)
         facts = [("slide", query.slide_id), ("place", f"{query.x}, {query.y}")]
+    elif query.kind == "region" and query.slide_id is not None:
+        picture = pixels.region(query.slide_id, (query.x or 0, query.y or 0, query.width or 0, query.height or 0))
+        facts = [("slide", query.slide_id), ("place", f"{query.x}, {query.y}"), ("patches", str(query.patches))]
     elif query.kind == "slide" and query.slide_id is not None:
         picture = pixels.thumbnail(query.slide_id)
         facts = [("slide", query.slide_id), ("pooled by", str(query.aggregator))]
@@ -76,7 +79,7 @@ def _query(hits: Hits, pixels: Pixels) -> Card:
         picture = Picture(Image.fromarray(query.pixels), f"The query image, {query.image}")
         facts = [("image", str(query.image))]
     else:
-        facts = [("query", "a vector")]
+        facts = [("query", query.text or "a vector")]
     if query.patient_id and query.patient_id != query.slide_id:
         facts.append(("patient", query.patient_id))
     if query.where:

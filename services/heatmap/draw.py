@@ -15,6 +15,7 @@ from slidelake.services.heatmap.picture import draw_heatmap, draw_raster
 from slidelake.services.heatmap.raster import coarse_raster
 from slidelake.services.heatmap.top_patches import draw_top_patches
 from slidelake.services.heatmap.values import PatchValues, choose_values
+from slidelake.services.qupath import qupath_origin
 
 if TYPE_CHECKING:
     from slidelake.store import FeatureStore
@@ -144,8 +145,8 @@ def _draw(
     np.save(files["array"], raster.values)
     notes = [*facts, *patches.notes]
     rows = chosen_patches(patches, top=options.top, least=options.min_attention)
-    origin, note = _canvas(store, space, patches.slide_id)
-    notes += [note] if note else []
+    origin, note = qupath_origin(store, patches.slide_id)
+    notes += [note] if any(origin) else []
     files["geojson"] = write_geojson(
         patches, rows, named(".geojson"), objects=options.objects, colours=options.colours, origin=origin
     )
@@ -186,18 +187,3 @@ def attention_facts(patches: PatchValues) -> list[str]:
     if found.collapsed(0, rules):
         facts.append(f"one patch holds {found.branches[0].largest:.0%} of the attention")
     return facts
-
-
-def _canvas(store: "FeatureStore", space: str, slide_id: str) -> tuple[tuple[int, int], str]:
-    """What QuPath calls (0, 0), by the slide's file where it can be read, and a note where it is not the corner."""
-    from slidelake.services.gallery.pixels import Pixels
-
-    with Pixels(store, space) as pixels:
-        properties = pixels.properties(slide_id)
-    try:
-        x, y = (round(float(properties.get(f"openslide.bounds-{axis}", 0))) for axis in "xy")
-    except ValueError:
-        x, y = 0, 0
-    if not (x or y):
-        return (0, 0), ""
-    return (x, y), f"the GeoJSON counts from level-0 {x}, {y}, where QuPath begins this slide"

@@ -16,7 +16,15 @@ from slidelake.store import slug, split_space
 if TYPE_CHECKING:
     from slidelake.store import FeatureStore, Grid
 
-__all__ = ["SHOWS", "PatchValues", "attention_values", "choose_values", "column_values", "file_values"]
+__all__ = [
+    "SHOWS",
+    "PatchValues",
+    "attention_values",
+    "choose_values",
+    "column_values",
+    "file_values",
+    "grid_values",
+]
 
 #: What of an aggregator's attention can be shown.
 SHOWS = ("rank", "attention", "score")
@@ -165,6 +173,26 @@ def column_values(store: "FeatureStore", slide_id: str, grid_id: str, column: st
         )
     values = grid.columns[column].astype(np.float64)
     return _of_grid(grid, values, label=f"{column} (0 to 255)", tag=column, measures={column: values})
+
+
+def grid_values(
+    store: "FeatureStore",
+    slide_id: str,
+    grid_id: str,
+    values: NDArray[np.float64],
+    *,
+    label: str,
+    notes: tuple[str, ...] = (),
+) -> PatchValues:
+    """Values (N,) in the order of a grid's patches, NaN = not shown."""
+    grid = store.grid(slide_id, grid_id)
+    if values.shape != (len(grid),):
+        raise GridMismatchError(
+            f"{values.shape} values are not one for each of {len(grid)} patches",
+            remedy="Give one number a patch.",
+            slide=slide_id,
+        )
+    return _of_grid(grid, values, label=label, tag=slug(label), measures={label: values}, notes=notes)
 
 
 def file_values(store: "FeatureStore", slide_id: str, grid_id: str, path: Path) -> PatchValues:

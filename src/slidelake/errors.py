@@ -5,6 +5,7 @@ SlidelakeError                      exit code 1 unless said otherwise
 │   ├── GridError                   a grid that cannot be (patch of 0 px, no mpp)
 │   ├── ManifestError               a manifest that cannot be read, or lacks its columns
 │   ├── FilterError                 a filter on an unknown column, or of the wrong type
+│   ├── AnnotationError             GeoJSON that is not of the form
 │   ├── QueryError                  a query that no search can answer (not an image, NaN, wrong dimensions)
 │   └── UnknownNameError (LookupError)
 │       ├── UnknownEncoderError
@@ -34,6 +35,7 @@ SlidelakeError                      exit code 1 unless said otherwise
 │   ├── StoreFullError (OSError)
 │   ├── StoreUnreachableError (ConnectionError)  a remote store's server is away, or refuses us
 │   ├── AlreadyCommittedError       another writer won; its data stands
+│   ├── EditConflictError           what is to be changed is not what was read
 │   ├── GridMismatchError           rows that do not belong to the committed coords
 │   ├── SlideDeletedError           the slide, its patient, source or content is on the deny-list
 │   ├── NotFiniteError (ValueError)
@@ -44,6 +46,12 @@ SlidelakeError                      exit code 1 unless said otherwise
 ├── IndexStateError
 │   ├── IndexMissingError
 │   └── IndexStaleError             the index is older than the store
+├── ServiceError                    what a server refuses; `status` is HTTP's
+│   ├── SignInError (PermissionError)          no token, or a wrong one
+│   ├── NotAllowedError (PermissionError)      a token without the scope, or another page's request
+│   ├── TooLargeError                          a body, or what it asks for, beyond the limit
+│   ├── TooBusyError                           as many requests in work as there may be
+│   └── TooSlowError (TimeoutError)            no answer within the time of a request
 └── KernelError (ValueError)        shapes or dtypes that the kernel cannot take
 """
 
@@ -51,9 +59,11 @@ from typing import ClassVar
 
 __all__ = [
     "AlreadyCommittedError",
+    "AnnotationError",
     "DamagedSlideError",
     "DamagedStoreError",
     "DuplicateSlideError",
+    "EditConflictError",
     "EncoderError",
     "EncodingFailedError",
     "FeatureFileError",
@@ -72,8 +82,11 @@ __all__ = [
     "MissingMppError",
     "NoTissueError",
     "NotAStoreError",
+    "NotAllowedError",
     "NotFiniteError",
     "QueryError",
+    "ServiceError",
+    "SignInError",
     "SlideDeletedError",
     "SlideError",
     "SlideTooSmallError",
@@ -84,7 +97,10 @@ __all__ = [
     "StoreNotWritableError",
     "StoreUnreachableError",
     "StoreVersionError",
+    "TooBusyError",
     "TooCoarseError",
+    "TooLargeError",
+    "TooSlowError",
     "UnknownAggregatorError",
     "UnknownEncoderError",
     "UnknownNameError",
@@ -139,6 +155,10 @@ class ManifestError(UsageError):
 
 
 class FilterError(UsageError):
+    pass
+
+
+class AnnotationError(UsageError):
     pass
 
 
@@ -264,6 +284,10 @@ class AlreadyCommittedError(StoreError):
     pass
 
 
+class EditConflictError(StoreError):
+    pass
+
+
 class GridMismatchError(StoreError):
     pass
 
@@ -302,6 +326,32 @@ class IndexMissingError(IndexStateError):
 
 class IndexStaleError(IndexStateError):
     pass
+
+
+class ServiceError(SlidelakeError):
+    """What a server answers instead of doing it; `status` is the HTTP status."""
+
+    status: ClassVar[int] = 400
+
+
+class SignInError(ServiceError, PermissionError):
+    status = 401
+
+
+class NotAllowedError(ServiceError, PermissionError):
+    status = 403
+
+
+class TooLargeError(ServiceError):
+    status = 413
+
+
+class TooBusyError(ServiceError):
+    status = 429
+
+
+class TooSlowError(ServiceError, TimeoutError):
+    status = 504
 
 
 class KernelError(SlidelakeError, ValueError):

@@ -1,0 +1,134 @@
+"""The shapes of the core's answers, which OpenAPI shows."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "AggregatorOfSlide",
+    "ColumnInfo",
+    "DeepZoomInfo",
+    "Described",
+    "ErrorAnswer",
+    "GridInfo",
+    "ReportLine",
+    "SlideDetails",
+    "SlidePage",
+    "SlideSummary",
+    "SpaceInfo",
+]
+
+Pixels = Literal["slide", "thumbnail", "none"]
+
+
+class Described(BaseModel):
+    """What is wrong, and what to do about it."""
+
+    kind: str = Field(examples=["UnknownSlideError"])
+    problem: str = Field(examples=["the lake has no slide 'S9'"])
+    remedy: str = Field(examples=["GET /api/slides lists those there are."])
+    slide: str = ""
+
+
+class ErrorAnswer(BaseModel):
+    """Every answer that is no success."""
+
+    error: Described
+
+
+class SlideSummary(BaseModel):
+    """One slide in a list."""
+
+    slide_id: str = Field(examples=["TCGA-CR-7395-01A-01-TS1"])
+    patient_id: str = Field(examples=["TCGA-CR-7395"])
+    width: int | None = Field(description="Level-0 pixels.", examples=[46_000])
+    height: int | None = Field(description="Level-0 pixels.", examples=[32_914])
+    mpp: float | None = Field(description="µm a level-0 pixel.", examples=[0.2525])
+    objective_power: float | None = Field(default=None, examples=[40.0])
+    spaces: list[str] = Field(examples=[["256px-0.5mpp/stain-texture.b5da329d"]])
+    patches: int = Field(examples=[1_204])
+    metadata: dict[str, Any] = Field(examples=[{"site": "larynx", "age": 61}])
+    pixels: Pixels = Field(description="Where its pixels come from now.")
+    thumbnail: str = Field(description="URL of the thumbnail.")
+
+
+class SlidePage(BaseModel):
+    """Some of the slides that fit."""
+
+    total: int
+    offset: int
+    slides: list[SlideSummary]
+
+
+class GridInfo(BaseModel):
+    """One grid of patches over a slide; footprint and stride in level-0 pixels (x, y)."""
+
+    grid_id: str
+    patch_px: int | None
+    mpp: float | None
+    footprint: tuple[float, float] | None
+    stride: tuple[float, float] | None
+    patches: int
+    columns: list[str]
+
+
+class AggregatorOfSlide(BaseModel):
+    """A slide embedding: how many branches its aggregator has."""
+
+    space: str
+    aggregator_id: str
+    branches: int
+    attention: bool = Field(description="Whether attention was kept, so that a heatmap can show it.")
+
+
+class ReportLine(BaseModel):
+    """A report of the slide's patient."""
+
+    report_id: str
+    title: str
+
+
+class DeepZoomInfo(BaseModel):
+    """What a Deep Zoom viewer needs; `url` is the .dzi."""
+
+    url: str
+    tile_size: int
+    overlap: int
+    max_level: int
+    width: int
+    height: int
+
+
+class SlideDetails(SlideSummary):
+    """One slide, with all that was made of it."""
+
+    model_config = ConfigDict(json_schema_extra={"description": "One slide, with all that was made of it."})
+
+    grids: list[GridInfo]
+    aggregators: list[AggregatorOfSlide]
+    reports: list[ReportLine]
+    deep_zoom: DeepZoomInfo | None
+    pixels_note: str = Field(description="Why the pixels are not the slide's own; empty where they are.")
+
+
+class SpaceInfo(BaseModel):
+    """Vectors that can be compared: one grid, one encoder."""
+
+    space: str
+    grid_id: str
+    encoder_id: str
+    slides: int
+    patches: int
+    patch_px: int | None
+    mpp: float | None
+    aggregators: list[str]
+    can_encode_images: bool = Field(description="Whether an uploaded image can be a query here.")
+
+
+class ColumnInfo(BaseModel):
+    """A column that filters may name; `values` where it is text with at most 50 of them."""
+
+    name: str
+    kind: str = Field(description="text, integer, number or boolean.", examples=["text"])
+    level: str = Field(description="slide or patch.", examples=["slide"])
+    values: list[Any] | None = None
