@@ -40,8 +40,19 @@ export function slidePath(slideId, rest = "") {
 
 export const get = (path, { parameters = null, signal = null } = {}) => answer("GET", url(path, parameters), { signal });
 export const post = (path, body, { signal = null } = {}) => answer("POST", url(path), { body, signal });
-export const putJson = (path, body, { parameters = null } = {}) => answer("PUT", url(path, parameters), { body });
-export const remove = (path, { parameters = null } = {}) => answer("DELETE", url(path, parameters), {});
+
+/** { value, tag }: an answer and its ETag, null where there is none. */
+export async function getTagged(path) {
+  const response = await send("GET", url(path), {});
+  return { value: await response.json(), tag: response.headers.get("ETag") };
+}
+
+/** Replace what was read with `tag` ("*" for whatever is there); returns the new ETag. */
+export async function putTagged(path, body, tag) {
+  const response = await send("PUT", url(path), { body, more: tag ? { "If-Match": tag } : {} });
+  return response.headers.get("ETag");
+}
+export const remove = (path) => answer("DELETE", url(path), {});
 
 /** The raw answer, for bytes and headers. */
 export const fetchRaw = (path, { parameters = null, signal = null } = {}) => send("GET", url(path, parameters), { signal });
@@ -57,8 +68,8 @@ async function answer(method, address, options) {
   }
 }
 
-async function send(method, address, { body = undefined, signal = null, retried = false } = {}) {
-  const headers = body === undefined ? {} : { "Content-Type": "application/json" };
+async function send(method, address, { body = undefined, signal = null, retried = false, more = {} } = {}) {
+  const headers = body === undefined ? {} : { "Content-Type": "application/json", ...more };
   let response;
   try {
     response = await fetch(address, {
@@ -74,7 +85,7 @@ async function send(method, address, { body = undefined, signal = null, retried 
   }
   if (response.ok) return response;
   if (response.status === 401 && !retried && askForToken && (await askForToken(await described(response)))) {
-    return send(method, address, { body, signal, retried: true });
+    return send(method, address, { body, signal, retried: true, more });
   }
   throw await described(response);
 }

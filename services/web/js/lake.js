@@ -16,8 +16,12 @@ function once(key, load) {
 /** [{space, grid_id, encoder_id, slides, patches, patch_px, mpp, aggregators}], as the server lists them. */
 export const spaces = () => once("spaces", () => get("api/spaces"));
 
-/** [{name, kind, level, values?}] of what a search in `space` can be filtered by. */
-export const columns = (space = null) => once(`columns ${space}`, () => get("api/columns", { parameters: { space } }));
+/** [{name, kind, level, values?}] of what a search in `space` can be filtered by; ids have their own box. */
+export const columns = (space = null) =>
+  once(`columns ${space}`, async () => {
+    const all = await get("api/columns", { parameters: { space } });
+    return all.filter((column) => column.name !== "slide_id");
+  });
 
 /** True if the server answers questions (POST /api/ask). */
 export const canAsk = () =>

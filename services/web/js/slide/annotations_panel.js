@@ -1,6 +1,6 @@
 // Annotations: drawn, named, classed, saved to the server, imported and exported as GeoJSON.
 
-import { get, putJson, slidePath } from "../api.js";
+import { getTagged, putTagged, slidePath } from "../api.js";
 import { boxOf, classOf, colourOf, featureOf, nameOf, read, setClass, setName, write } from "../annotations/collection.js";
 import { freshId, h, refill } from "../dom.js";
 import { counted } from "../format.js";
@@ -9,8 +9,10 @@ import { UsageProblem, emptyBox, errorBox, note, say, tell } from "../notices.js
 import { mayWrite } from "../session.js";
 import { AnnotationLayer } from "../viewer/annotation_layer.js";
 
-//: What was drawn and not saved yet, by slide: going to another slide and back loses nothing.
+// What was drawn and not saved yet, by slide, with the ETag it was made from: going to another slide and back
+// loses nothing, and does not hide that somebody else saved in between.
 const unsaved = new Map();
+const CONFLICTS = new Set([409, 412, 428]);
 const SHAPES = [["freehand", "Freehand (F)"], ["polygon", "Polygon (P)"], ["rectangle", "Rectangle (R)"]];
 
 addEventListener("beforeunload", (event) => {
@@ -58,7 +60,14 @@ export class AnnotationsPanel {
   async #load() {
     const kept = unsaved.get(this.stage.slide.slide_id);
     try {
-      this.layer.features = kept ?? read(await get(this.#path));
+      if (kept) {
+        this.layer.features = kept.features;
+        this.tag = kept.tag;
+      } else {
+        const { value, tag } = await getTagged(this.#path);
+        this.layer.features = read(value);
+        this.tag = tag;
+      }
       this.loaded = true;
     } catch (error) {
       refill(this.trouble, errorBox(error, () => this.#load()));
@@ -89,7 +98,7 @@ export class AnnotationsPanel {
   }
 
   #changed({ rows = true } = {}) {
-    unsaved.set(this.stage.slide.slide_id, this.features);
+    unsaved.set(this.stage.slide.slide_id, { features: this.features, tag: this.tag });
     if (rows) this.#refresh();
     else this.#tellState();
   }
@@ -168,19 +177,35 @@ export class AnnotationsPanel {
     this.stage.pane.overlay.refresh();
   }
 
-  async #save() {
+  async #save(tag = this.tag) {
     const { slide_id: slideId } = this.stage.slide;
     const saved = this.features;
     this.save.disabled = true;
     try {
-      await putJson(this.#path, write(saved));
-      if (unsaved.get(slideId) === saved) unsaved.delete(slideId);
+      this.tag = await putTagged(this.#path, write(saved), tag);
+      const still = unsaved.get(slideId);
+      if (still?.features === saved) unsaved.delete(slideId);
+      else if (still) still.tag = this.tag;
       refill(this.trouble);
       say("Annotations saved.");
     } catch (error) {
-      refill(this.trouble, errorBox(error));
+      refill(this.trouble, errorBox(error), CONFLICTS.has(error.status) && this.#conflict());
     }
     this.#tellState();
+  }
+
+  /** Somebody else saved since these were read: the person says which are to stand. */
+  #conflict() {
+    const reload = () => {
+      unsaved.delete(this.stage.slide.slide_id);
+      this.#load();
+    };
+    return h(
+      "div",
+      { class: "buttons" },
+      h("button", { type: "button", onclick: reload }, "Load theirs"),
+      h("button", { type: "button", onclick: () => this.#save("*") }, "Save mine over theirs"),
+    );
   }
 
   async #import() {

@@ -33,7 +33,7 @@ export class LayersPanel {
     }
     const grid = slide.grids.find((each) => each.grid_id === space.split("/")[0]);
     this.#section("Tissue and quality", (grid?.columns ?? []).map((column) => [named(column), () => ({ kind: "column", column: nameOf(column) })]), "No column was kept for this grid.");
-    this.#attention(slide.aggregators.filter((each) => each.space === space && each.branches));
+    this.#attention(slide.aggregators.filter((each) => each.space === space && each.attention));
     put(this.element, h("h2", {}, "Similarity"));
     this.similarity = this.#row("Similarity to the query", () => ({ kind: "similarity", query: stage.query?.body }));
     this.similarity.enable(stage.query !== null);

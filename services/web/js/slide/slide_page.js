@@ -61,7 +61,7 @@ class SlidePage {
     this.similar = tabs.add("similar", "Similar", new SimilarPanel(stage, { front: () => tabs.choose("similar"), layers: () => this.layers }));
     this.layers = tabs.add("layers", "Layers", new LayersPanel(stage));
     this.reports = tabs.add("reports", "Reports", new ReportsPanel(stage));
-    this.annotations = tabs.add("annotations", "Annotations", new AnnotationsPanel(stage, { front: () => tabs.choose("annotations") }));
+    this.annotations = tabs.add("annotations", "Annotate", new AnnotationsPanel(stage, { front: () => tabs.choose("annotations") }));
     this.ask = tabs.add("ask", "Ask", new AskPanel(stage));
     tabs.start();
     this.toolbar = new Toolbar(bar, stage);

@@ -54,7 +54,7 @@ export class Stage extends EventTarget {
   #open(slide, role) {
     const notes = slide.pixels === "slide" ? null : slide.pixels_note || (slide.pixels === "none" ? "This slide has no pixels here: neither its file nor a thumbnail can be read." : "The slide's file cannot be reached: the pixels are from its stored thumbnail.");
     const caption = h("div", { class: "pane-caption" }, h("strong", {}, slide.slide_id), slide.patient_id !== slide.slide_id && h("span", { class: "muted" }, slide.patient_id));
-    const element = h("section", { class: `pane ${role}`, "aria-label": role === "query" ? `Slide ${slide.slide_id}` : `Hit in slide ${slide.slide_id}` }, caption, notes && h("p", { class: "pane-note", role: "note" }, icon("help"), notes));
+    const element = h("section", { class: `pane pane-${role}`, "aria-label": role === "query" ? `Slide ${slide.slide_id}` : `Hit in slide ${slide.slide_id}` }, caption, notes && h("p", { class: "pane-note", role: "note" }, icon("help"), notes));
     this.host.append(element);
     const pane = new Pane(element, slide);
     const marks = pane.overlay.add(new MarkLayer());

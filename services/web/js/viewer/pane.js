@@ -7,6 +7,13 @@ import { ScaleBar } from "./scalebar.js";
 
 const OSD = window.OpenSeadragon;
 
+// OpenSeadragon would write a style element of its own, which the page's policy forbids; the rule that it
+// wants stands in viewer.css. It looks for an element of that name first: this one is of no markup language,
+// so that the policy has nothing to say about it.
+const told = document.createElementNS("urn:slidelake", "style");
+told.setAttribute("data-openseadragon-mobile-css", "true");
+document.head.append(told);
+
 //: The page's own keys; OpenSeadragon would turn and flip the slide on some of them.
 const OUR_KEYS = /^[a-z?/[\]]$/i;
 
@@ -27,7 +34,7 @@ export class Pane extends EventTarget {
       showNavigationControl: false,
       showNavigator: true,
       navigatorPosition: "TOP_RIGHT",
-      navigatorSizeRatio: 0.16,
+      ...navigatorSize(slide),
       navigatorAutoFade: true,
       animationTime: 0.35,
       springStiffness: 9,
@@ -147,6 +154,12 @@ export class Pane extends EventTarget {
     this.osd.destroy();
     this.element.remove();
   }
+}
+
+/** The small map of the whole slide: as long as 150 CSS px, in the slide's own proportions. */
+function navigatorSize({ width, height }) {
+  const longest = 150 / Math.max(width, height);
+  return { navigatorWidth: `${Math.round(width * longest)}px`, navigatorHeight: `${Math.round(height * longest)}px` };
 }
 
 function tileSource(slide) {
