@@ -47,10 +47,10 @@ export async function getTagged(path) {
   return { value: await response.json(), tag: response.headers.get("ETag") };
 }
 
-/** Replace what was read with `tag` ("*" for whatever is there); returns the new ETag. */
+/** Replace what was read with `tag` ("*" for whatever is there); { value, tag } of the answer. */
 export async function putTagged(path, body, tag) {
   const response = await send("PUT", url(path), { body, more: tag ? { "If-Match": tag } : {} });
-  return response.headers.get("ETag");
+  return { value: await response.json(), tag: response.headers.get("ETag") };
 }
 export const remove = (path) => answer("DELETE", url(path), {});
 

@@ -10,7 +10,7 @@ import { emptyBox, errorBox, say } from "../notices.js";
 import { go, link } from "../router.js";
 import { slideCard } from "./slide_card.js";
 
-const PAGE = 48;
+const PAGE = 48; // slides a page, where the address says no other
 const TYPING_PAUSE = 250; // ms
 
 export function showSlides(main, route) {
@@ -63,13 +63,19 @@ class SlidesPage {
   }
 
   #changed() {
-    go(link("slides", null, { query: this.query.value.trim(), where: writeWhere(this.filters.where) }));
+    this.#go({});
+  }
+
+  #go(more) {
+    const limit = this.limit === PAGE ? null : this.limit;
+    go(link("slides", null, { query: this.query.value.trim(), where: writeWhere(this.filters.where), limit, ...more }));
   }
 
   update(route) {
     if (!this.filters) return;
     this.query.value = route.parameters.get("query") ?? this.query.value;
     if (!route.parameters.has("query") && document.activeElement !== this.query) this.query.value = "";
+    this.limit = Math.min(500, Math.max(1, Number(route.parameters.get("limit")) || PAGE));
     this.#load(Math.max(0, Number(route.parameters.get("offset")) || 0));
   }
 
@@ -78,7 +84,7 @@ class SlidesPage {
     const { signal } = (this.#controller = new AbortController());
     const query = this.query.value.trim();
     try {
-      const parameters = { offset, limit: PAGE, query, where: this.filters.terms };
+      const parameters = { offset, limit: this.limit, query, where: this.filters.terms };
       const found = await get("api/slides", { parameters, signal });
       this.#show(found, query);
     } catch (error) {
@@ -103,13 +109,14 @@ class SlidesPage {
       say("No slide matches.");
       return;
     }
-    const text = total <= PAGE ? counted(total, "slide") : `${whole(offset + 1)}–${whole(offset + slides.length)} of ${counted(total, "slide")}`;
+    const text = total <= this.limit ? counted(total, "slide") : `${whole(offset + 1)}–${whole(offset + slides.length)} of ${counted(total, "slide")}`;
     refill(this.status, h("p", {}, text));
     say(text);
-    if (total > PAGE) this.#page(total, offset);
+    if (total > this.limit) this.#page(total, offset);
   }
 
   #page(total, offset) {
+    const { limit } = this;
     const to = (where, label, sign, able) =>
       h(
         "button",
@@ -118,7 +125,7 @@ class SlidesPage {
           disabled: !able,
           "aria-label": label,
           onclick: () => {
-            go(link("slides", null, { query: this.query.value.trim(), where: writeWhere(this.filters.where), offset: where || null }));
+            this.#go({ offset: where || null });
             document.getElementById("main").scrollTo(0, 0);
           },
         },
@@ -126,9 +133,9 @@ class SlidesPage {
       );
     refill(
       this.pager,
-      to(Math.max(0, offset - PAGE), "Previous page", "previous", offset > 0),
-      h("span", {}, `Page ${whole(Math.floor(offset / PAGE) + 1)} of ${whole(Math.ceil(total / PAGE))}`),
-      to(offset + PAGE, "Next page", "next", offset + PAGE < total),
+      to(Math.max(0, offset - limit), "Previous page", "previous", offset > 0),
+      h("span", {}, `Page ${whole(Math.floor(offset / limit) + 1)} of ${whole(Math.ceil(total / limit))}`),
+      to(offset + limit, "Next page", "next", offset + limit < total),
     );
   }
 

@@ -1,10 +1,11 @@
 // Text search: passages of reports, and patches where an embedding understands text.
 
 import { post } from "../api.js";
-import { h, put, refill } from "../dom.js";
+import { choice, field, h, put, refill } from "../dom.js";
 import { counted } from "../format.js";
-import { spaces } from "../lake.js";
+import { spaceName, spaces } from "../lake.js";
 import { emptyBox, errorBox, note, say } from "../notices.js";
+import { remember, remembered } from "../prefs.js";
 import { go, inPage, link } from "../router.js";
 import { gallery } from "../slide/gallery.js";
 import { questionForm } from "./question.js";
@@ -44,7 +45,7 @@ class SearchPage {
       return;
     }
     this.#searchReports(text, this.#controller.signal);
-    this.#searchPatches(text, this.#controller.signal);
+    this.#offerPatches(text, this.#controller.signal);
   }
 
   async #searchReports(text, signal) {
@@ -60,17 +61,39 @@ class SearchPage {
     }
   }
 
-  async #searchPatches(text, signal) {
+  /** Patches are looked for when asked to: only embeddings that were trained with text understand it. */
+  async #offerPatches(text, signal) {
+    const title = h("h2", {}, "Patches");
     try {
-      const able = (await spaces()).filter((space) => space.can_encode_text);
-      if (!able.length) {
-        refill(this.patches, h("h2", {}, "Patches"), note("No embedding of this lake understands text. Ingest with an encoder that has a text side (CONCH, PLIP …) to search patches by words."));
+      const known = await spaces();
+      if (!known.length) {
+        refill(this.patches, title, note("This lake has no embedding yet."));
         return;
       }
-      const { hits, notes = [] } = await post("api/search/patches", { query: { text }, space: able[0].space, k: 30 }, { signal });
-      refill(this.patches, h("h2", {}, "Patches"), notes.map((line) => note(line)), gallery(hits, openAlone));
+      const names = known.map(({ space }) => space);
+      let space = names.includes(remembered("textSpace", null)) ? remembered("textSpace", null) : names[0];
+      const found = h("div", { class: "result" });
+      const search = () => this.#searchPatches(text, space, found, signal);
+      refill(
+        this.patches,
+        title,
+        h("div", { class: "text-space" }, field("Embedding that understands text", choice(names.map((each) => [each, spaceName(each)]), space, (chosen) => (space = chosen))), h("button", { type: "button", onclick: search }, "Search patches")),
+        found,
+      );
+      if (space === remembered("textSpace", null)) search();
     } catch (error) {
-      if (error.name !== "AbortError") refill(this.patches, h("h2", {}, "Patches"), errorBox(error, () => this.#searchPatches(text, signal)));
+      refill(this.patches, title, errorBox(error, () => this.#offerPatches(text, signal)));
+    }
+  }
+
+  async #searchPatches(text, space, found, signal) {
+    try {
+      const { hits, notes = [] } = await post("api/search/patches", { query: { text }, space, k: 30 }, { signal });
+      remember("textSpace", space); // It understood: next time it is asked at once.
+      refill(found, notes.map((line) => note(line)), gallery(hits, openAlone));
+      say(`${counted(hits.length, "patch", "patches")} found.`);
+    } catch (error) {
+      if (error.name !== "AbortError") refill(found, errorBox(error));
     }
   }
 

@@ -182,11 +182,12 @@ export class AnnotationsPanel {
     const saved = this.features;
     this.save.disabled = true;
     try {
-      this.tag = await putTagged(this.#path, write(saved), tag);
+      const answer = await putTagged(this.#path, write(saved), tag);
+      this.tag = answer.tag;
       const still = unsaved.get(slideId);
       if (still?.features === saved) unsaved.delete(slideId);
       else if (still) still.tag = this.tag;
-      refill(this.trouble);
+      refill(this.trouble, (answer.value.notes ?? []).map((line) => note(line)));
       say("Annotations saved.");
     } catch (error) {
       refill(this.trouble, errorBox(error), CONFLICTS.has(error.status) && this.#conflict());

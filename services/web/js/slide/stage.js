@@ -169,7 +169,7 @@ export class Stage extends EventTarget {
   }
 
   #sayScale() {
-    refill(this.scaleNote, !this.linked.scaled ? "same pixels: a slide has no mpp" : this.linked.on ? "same scale, linked" : "not linked");
+    refill(this.scaleNote, !this.linked.scaled ? "same pixels: a slide has no mpp" : this.linked.on ? "same scale" : "not linked");
   }
 
   toggleLink() {

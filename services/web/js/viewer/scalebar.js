@@ -11,7 +11,7 @@ export class ScaleBar {
     this.bar = h("span", { class: "scale-bar-line" });
     this.text = h("span", { class: "scale-bar-text" });
     this.power = h("span", { class: "scale-bar-power", title: "Magnification that this view corresponds to (10 µm/px is 1×)" });
-    this.element = h("div", { class: "scale-bar" }, this.power, h("span", { class: "scale-bar-rule" }, this.text, this.bar));
+    this.element = h("div", { class: "scale-bar", role: "img" }, this.power, h("span", { class: "scale-bar-rule" }, this.text, this.bar));
     pane.element.append(this.element);
     pane.addEventListener("view", () => this.update());
   }
@@ -19,6 +19,7 @@ export class ScaleBar {
   update() {
     const { scale } = this.pane;
     if (scale === null) {
+      this.element.setAttribute("aria-label", "Scale unknown: the slide has no mpp");
       this.power.textContent = "scale unknown: the slide has no mpp";
       this.text.textContent = "";
       this.bar.hidden = true;
@@ -29,6 +30,7 @@ export class ScaleBar {
     this.bar.style.width = `${microns / scale}px`;
     this.text.textContent = length(microns);
     this.power.textContent = magnification(scale);
+    this.element.setAttribute("aria-label", `${magnification(scale)}, ${scale.toPrecision(4)} µm a screen pixel`);
   }
 
   close() {
