@@ -56,10 +56,11 @@ def create_app(lake: "Lake", settings: ServeSettings | None = None, tokens: Toke
         title="slidelake",
         version=__version__,
         description="Slides, tiles, search, heatmaps, reports and answers over one lake.",
-        root_path=settings.prefix,
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,
+        # It would redirect to the name in the Host header, which a proxy may have changed.
+        redirect_slashes=False,
         lifespan=lifespan,
     )
     app.state.context = context

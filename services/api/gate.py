@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 access = logging.getLogger("slidelake.api.access")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-#: Characters of a path or a query at most.
-_LONGEST = 8192
+#: Characters of a path at most (below Python's limit for the digits of one number), and of a query.
+_LONGEST_PATH, _LONGEST_QUERY = 4096, 16_384
 #: Answered however busy the server is: a watchman has to see it.
 _ALWAYS = frozenset({"/health"})
 _API_POLICY = b"default-src 'none'; frame-ancestors 'none'"
@@ -52,6 +52,9 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if self._context.settings.prefix:
+            # Routes are found below it, whether a proxy stripped it from the path or not.
+            scope["root_path"] = self._context.settings.prefix
         visit = _Visit(scope, send, self._headers)
         try:
             refusal = self._refusal(scope)
@@ -65,6 +68,9 @@ class Gate:
     def _refusal(self, scope: Scope) -> Response | None:
         """Why the request is not looked at any further; None where it is."""
         settings = self._context.settings
+        if settings.prefix and scope["path"] == settings.prefix:
+            # The page's own addresses are relative: they need the slash.
+            return Response(status_code=307, headers={"location": f"{settings.prefix}/"})
         headers = dict(scope["headers"])
         if settings.hosts and not _host_is_one_of(headers.get(b"host", b""), settings.hosts):
             # A name that somebody made point here: their page would be of the same origin as ours.
@@ -74,10 +80,8 @@ class Gate:
                 "this server does not answer to that host name",
                 f"Call it by one of: {', '.join(settings.hosts)}; or serve with --host-name.",
             )
-        if len(scope["path"]) > _LONGEST or len(scope["query_string"]) > _LONGEST:
-            return error_answer(
-                400, "UsageError", f"the URL is longer than {_LONGEST} characters", "Send a body instead."
-            )
+        if len(scope["path"]) > _LONGEST_PATH or len(scope["query_string"]) > _LONGEST_QUERY:
+            return error_answer(400, "UsageError", "the URL is too long", "Ask for less at once.")
         said = headers.get(b"content-length", b"")
         if said.isdigit() and (len(said) > 18 or int(said) > settings.max_body):
             return _too_large(settings.max_body)

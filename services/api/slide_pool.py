@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from slidelake.errors import SlidelakeError, TooBusyError
+from slidelake.errors import TooBusyError
 
 if TYPE_CHECKING:
     from slidelake.ingest import SlideReader
@@ -64,10 +64,15 @@ class SlidePool:
 
         Raises what opening it raises, and TooBusyError where all places are taken for long.
         """
-        entry = self._take((uri, version))
+        key = (uri, version)
+        entry, mine = self._take(key)
         try:
+            if mine:
+                self._open_now(key, entry)
+            entry.ready.wait()
             if entry.error is not None:
-                raise entry.error
+                # Several threads raise it: each begins its traceback anew.
+                raise entry.error.with_traceback(None)
             assert entry.reader is not None
             yield entry.reader
         finally:
@@ -90,7 +95,8 @@ class SlidePool:
             self._bad.clear()
             self._changed.notify_all()
 
-    def _take(self, key: tuple[str, str]) -> _Entry:
+    def _take(self, key: tuple[str, str]) -> tuple[_Entry, bool]:
+        """The slide's entry, with one user more, and whether it is the caller's to open."""
         until = time.monotonic() + self._patience
         with self._changed:
             while True:
@@ -99,37 +105,28 @@ class SlidePool:
                 if entry is not None:
                     self._entries.move_to_end(key)
                     entry.users += 1
-                    mine = False
-                    break
+                    return entry, False
                 if self._make_room():
                     entry = self._entries[key] = _Entry()
                     entry.users = 1
                     self._open += 1
-                    mine = True
-                    break
+                    return entry, True
                 if not self._changed.wait(max(0.0, until - time.monotonic())):
                     raise TooBusyError(
                         f"all {self.limit} places for open slides are being read",
                         remedy="Ask again in a moment; slidelake serve --open-slides gives more places.",
                     )
-        if mine:
-            self._open_now(key, entry)
-        else:
-            entry.ready.wait()
-        return entry
 
     def _open_now(self, key: tuple[str, str], entry: _Entry) -> None:
         try:
             entry.reader = self._opener(key[0])
-        except (SlidelakeError, OSError) as exc:
+        except Exception as exc:  # noqa: BLE001 - told by `borrow` to all who wait for the slide
             log.info("slide not opened", extra={"uri": key[0], "why": str(exc)})
             entry.error = exc
-        except BaseException as exc:
-            entry.error = exc if isinstance(exc, Exception) else RuntimeError(str(exc))
-            raise
         finally:
             with self._changed:
-                if entry.error is not None:
+                if entry.reader is None:
+                    entry.error = entry.error or RuntimeError("interrupted while the slide was opened")
                     self._bad[key] = (time.monotonic(), entry.error)
                     while len(self._bad) > 8 * self.limit:
                         self._bad.popitem(last=False)
@@ -149,7 +146,7 @@ class SlidePool:
         if bad is None:
             return
         if time.monotonic() - bad[0] < _BAD_FOR:
-            raise bad[1]
+            raise bad[1].with_traceback(None)
         del self._bad[key]
 
     def _make_room(self) -> bool:

@@ -32,7 +32,7 @@ def deep_zoom_document(slide_id: str, context: SharedContext, caller: Reader) ->
 
 
 @router.get(
-    "/api/slides/{slide_id}_files/{level}/{column}_{row}.jpeg",
+    "/api/slides/{slide_id}_files/{level:int}/{column:int}_{row:int}.jpeg",
     response_class=Response,
     responses={200: _JPEG},
 )
