@@ -17,6 +17,7 @@ NAMES = (
     "gated_attention",
     "mil_training",
     "mil_needle",
+    "api_load",
 )
 RESULTS = Path(__file__).resolve().parent / "results"
 

@@ -49,7 +49,7 @@ class RegionQueries:
         """What is like a region of `slide_id`: a `box` (x, y, width, height) or a `polygon` (n, 2), level-0 px.
 
         Its patches (those whose centres lie in it; the even-odd rule where it crosses itself) are the queries, all
-        at once; of more than 256 as many, spread evenly over it, which the notes say. `find="patches"`: each patch
+        at once; of more than 128 as many, spread evenly over it, which the notes say. `find="patches"`: each patch
         counts by its best cosine with one of them, and those of the region itself are left out. `find="slides"`: a
         slide's score is the mean over them of the best cosine that any of its patches has; the slide itself is left
         out. QueryError for a region without a patch.

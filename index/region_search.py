@@ -21,7 +21,6 @@ from slidelake.index.candidates import Candidates, ordered
 from slidelake.index.hits import Hits
 from slidelake.index.live import LiveView, Version
 from slidelake.index.product import SCAN_ERROR, best_patches, best_slides, paired_cosines
-from slidelake.index.recall import probes_for
 from slidelake.index.scope import Opened, Request, Scope, scope_of
 from slidelake.index.search import as_hits, check_dim, lance_candidates, searched
 
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST_VECTORS", "find_patches", "find_slides"]
 
 #: Patches of a region that are asked with; of a larger one as many, spread over it.
-MOST_VECTORS = 256
+MOST_VECTORS = 128
 #: Slides whose scores are made in full, where an approximate index proposes them.
 _SLIDES_RANKED = 200
 _SPARE = 16
@@ -64,7 +63,7 @@ def _patches(
         found = best_patches(_blocks(scope, resident), request.vectors, k)
     else:
         # Whatever is among the k best is among the k best of the vector that it is nearest to.
-        found = lance_candidates(scope, request.vectors, k, probes=probes_for(opened))
+        found = lance_candidates(scope, request.vectors, k, probes=opened.probes)
         if len(found.order) < k:  # a narrow filter left the probed partitions short of hits
             request = replace(request, query=replace(request.query, exact=True))
             found = best_patches(_blocks(scope, None), request.vectors, k)
@@ -88,7 +87,7 @@ def _slides(
         cut = means[min(request.query.k, len(means)) - 1][0] - 2 * SCAN_ERROR if means else 0.0
         ranked = {slide for mean, slide in means if mean >= cut} | {slide for _, slide in means[:wanted]}
     else:
-        near = lance_candidates(scope, request.vectors, 50, probes=probes_for(opened))
+        near = lance_candidates(scope, request.vectors, 50, probes=opened.probes)
         ranked = set(list(dict.fromkeys(near.slides[i] for i in near.order))[:_SLIDES_RANKED])
     scores = _scores(_blocks(scope, resident, only=ranked), request.vectors)
     slides = sorted(scores)

@@ -11,6 +11,7 @@ from slidelake.errors import IndexMissingError, IndexStaleError
 from slidelake.index.filters import Condition, Filter
 from slidelake.index.hits import Query
 from slidelake.index.live import Version
+from slidelake.index.recall import UNMEASURED, kept_recall
 from slidelake.index.slides_table import version_of
 from slidelake.index.tables import SLIDES, Collection, declared_columns, facts, metadata_generation
 from slidelake.index.upkeep import has_vector_index
@@ -50,6 +51,8 @@ class Opened:
     rows: dict[str, dict[str, Any]]
     columns: dict[str, Column]
     approximate: bool
+    #: Partitions of the approximate index that a search looks into, as was measured.
+    probes: int = UNMEASURED
 
     @property
     def dim(self) -> int:
@@ -113,13 +116,16 @@ def open_collection(store: FeatureStore, connection: Connection, collection: Col
             else collection.space
         )
         raise IndexMissingError(f"the index does not hold {what} yet", remedy="Run `slidelake index sync`.")
+    approximate = has_vector_index(table)
+    measured = kept_recall(store.objects, collection.table) if approximate else None
     return Opened(
         collection,
         table,
         slides,
         _slide_rows(slides, collection.table),
         declared_columns(slides.schema, patches=not collection.aggregator),
-        has_vector_index(table),
+        approximate,
+        measured.probes if measured is not None else UNMEASURED,
     )
 
 

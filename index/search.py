@@ -21,7 +21,7 @@ from slidelake.index.candidates import Candidates, ordered
 from slidelake.index.hits import Hit, Hits
 from slidelake.index.live import LiveView, Version
 from slidelake.index.product import SCAN_ERROR, best_patches, paired_cosines
-from slidelake.index.recall import probes_for
+from slidelake.index.recall import REFINE
 from slidelake.index.scope import Opened, Request, Scope, scope_of
 from slidelake.index.tables import METRIC, OWN_COLUMNS, normalise
 
@@ -43,8 +43,6 @@ __all__ = [
 Search = Callable[["FeatureStore", "Opener", Opened, Request, dict[str, Version]], Hits]
 
 _SPARE = 16
-#: Refinement of the approximate search: ten candidates a hit are compared by their own vectors.
-_REFINE = 10
 
 
 def check_k(k: int) -> int:
@@ -110,7 +108,7 @@ def _find(
     elif resident is not None:
         found = best_patches([resident.within(scope)], request.vectors, request.query.k)
     else:
-        found = _nearest(scope, request, probes_for(opened))
+        found = _nearest(scope, request, opened.probes)
     return as_hits(found, request, scope)
 
 
@@ -186,7 +184,7 @@ def lance_candidates(scope: Scope, vectors: np.ndarray, fetch: int, *, probes: i
     ]
     # The vector column is named: without it a wrong dimension is reported as a missing column.
     search = table.search(vectors[0] if one else vectors, vector_column_name="vector").distance_type(METRIC)
-    search = search.bypass_vector_index() if probes is None else search.nprobes(probes).refine_factor(_REFINE)
+    search = search.bypass_vector_index() if probes is None else search.nprobes(probes).refine_factor(REFINE)
     condition = scope.condition()
     if condition is not None:
         search = search.where(condition)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from slidelake.index.live import LiveView, live_versions
 from slidelake.index.locate import patch_at
 from slidelake.index.opener import Opener
 from slidelake.index.patients import patient_of, patients
+from slidelake.index.recall import kept_recall, measure
 from slidelake.index.region_queries import RegionQueries
 from slidelake.index.scope import Request
 from slidelake.index.search import check_k, find, query_vector
@@ -95,6 +97,20 @@ class SlideIndex(RegionQueries, Similarity):
 
         return held_rows(self.store, self._connection)
 
+    def evaluate(self, *, queries: int = 200, k: int = 10) -> list[dict[str, Any]]:
+        """Recall@k of each table's approximate index against exact search, measured now; `recall` is None for tables
+        that are searched exactly anyway."""
+        found = []
+        for each in self.status()["tables"]:
+            kept = kept_recall(self.store.objects, each["table"])
+            now = None
+            if each["approximate"]:
+                table = self._connection.table(each["table"])
+                now = measure(table, queries=queries, k=k, probes=kept.probes if kept else None, seed=1)
+            told = asdict(now) if now is not None else {"recall": None, "rows": each["rows"]}
+            found.append({"space": each["space"], "aggregator": each["aggregator"], **told})
+        return found
+
     def status(self) -> dict[str, Any]:
         """What the index holds and how it differs from the store; plain values, ready for JSON.
 
@@ -117,6 +133,7 @@ class SlideIndex(RegionQueries, Similarity):
             now = live.get(collection, {})
             table = self._connection.table(collection.table)
             ann = table is not None and has_vector_index(table)
+            recall = kept_recall(self.store.objects, collection.table) if ann else None
             tables.append(
                 {
                     "table": collection.table,
@@ -126,6 +143,7 @@ class SlideIndex(RegionQueries, Similarity):
                     "rows": sum(row["rows"] for row in own.values()),
                     "left_out": sum(row["left_out"] for row in own.values()),
                     "approximate": ann,
+                    "recall": asdict(recall) if recall is not None else None,
                     "unindexed_rows": table.index_stats("vector_idx").num_unindexed_rows
                     if table and ann
                     else None,
@@ -205,11 +223,7 @@ class SlideIndex(RegionQueries, Similarity):
         encoder whose id is not the space's is refused.
         """
         check_k(k)
-        if exclude_same_patient:
-            raise QueryError(
-                "an image file has no patient to leave out",
-                remedy="Name the patient: --exclude-patient ID (exclude_patient= in Python).",
-            )
+        _no_patient("an image file", exclude_same_patient)
         full = self.store.resolve_space(space)
         feature, picture = self.encode_image(image, full, mpp=mpp, encoder=encoder)
         query = Query(
@@ -230,6 +244,7 @@ class SlideIndex(RegionQueries, Similarity):
         encoder: PatchEncoder | None = None,
         k: int = 20,
         where: Where = None,
+        exclude_same_patient: bool = False,
         exclude_patient: str | None = None,
         exact: bool | None = None,
     ) -> Hits:
@@ -238,6 +253,7 @@ class SlideIndex(RegionQueries, Similarity):
         from slidelake.index.space_encoder import text_vector
 
         check_k(k)
+        _no_patient("a text", exclude_same_patient)
         full = self.store.resolve_space(space)
         vector = query_vector(text_vector(self.store, full, text, encoder, self._encoders))
         query = Query(kind="text", k=k, text=text, exclude_patients=patients(exclude_patient))
@@ -338,4 +354,13 @@ class SlideIndex(RegionQueries, Similarity):
             f"there is no {aggregator!r} embedding of {'the slide' if slide_id else 'any slide'} in {space}",
             remedy=f"Run `slidelake embed --aggregator {aggregator}`, then `slidelake index sync`.",
             slide=slide_id,
+        )
+
+
+def _no_patient(what: str, exclude_same_patient: bool) -> None:
+    """QueryError where the patient of what has none is to be left out."""
+    if exclude_same_patient:
+        raise QueryError(
+            f"{what} has no patient to leave out",
+            remedy="Name the patient: --exclude-patient ID (exclude_patient= in Python).",
         )

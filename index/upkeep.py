@@ -7,6 +7,8 @@ import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from slidelake.index.recall import kept_recall, measure_and_keep
+
 if TYPE_CHECKING:
     from slidelake.index.connection import Connection
 
@@ -31,6 +33,8 @@ def tidy(connection: Connection, name: str, *, exact_below: int | None) -> None:
     stats = table.stats()["fragment_stats"]
     if exact_below is not None and rows >= exact_below:
         _index(table, rows)
+        if has_vector_index(table) and _is_new(connection, table, rows):
+            measure_and_keep(connection.store.objects, table)
     if stats["num_fragments"] > _MANY_FRAGMENTS:
         _optimise(table)
 
@@ -55,6 +59,12 @@ def _index(table: Any, rows: int) -> None:
     stats = table.index_stats("vector_idx")
     if stats is None or stats.num_unindexed_rows > _UNINDEXED_SHARE * rows:
         _optimise(table)
+
+
+def _is_new(connection: Connection, table: Any, rows: int) -> bool:
+    """Was the index made, or extended, since its recall was measured? Rows outside it are all looked at."""
+    known = kept_recall(connection.store.objects, table.name)
+    return known is None or abs(rows - known.rows) > _UNINDEXED_SHARE * known.rows
 
 
 def _optimise(table: Any) -> None:

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from slidelake.errors import QueryError, UsageError
+from slidelake.errors import UsageError
 from slidelake.services.search_result import SearchResult
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class SearchMethods:
         image: "str | PathLike[str] | np.ndarray[Any, Any] | None" = None,
         mpp: float | None = None,
         text: str | None = None,
-        find: str = "",
+        find: Literal["patches", "slides"] | None = None,
         space: str | None = None,
         aggregator: str = "mean",
         k: int = 20,
@@ -69,26 +69,20 @@ class SearchMethods:
             "exclude_same_patient": exclude_same_patient,
             "exact": exact,
         }
-        if sum(each is not None for each in (slide, image, text)) != 1 or (at is not None and region is not None):
+        if sum(each is not None for each in (slide, image, text)) != 1 or (
+            at is not None and region is not None
+        ):
             raise UsageError(
                 "a search takes one query",
                 remedy="Pass slide= (alone, with at= or with region=), image=, or text=.",
             )
         if slide is None and (at is not None or region is not None):
             raise UsageError("a place is on a slide", remedy="Pass slide= with at= or region=.")
-        if find not in ("", "patches", "slides"):
-            raise UsageError(f"a search finds no {find!r}", remedy="Ask for patches or slides.")
-        if find and region is None and find != ("slides" if at is None and slide is not None else "patches"):
+        if find is not None and region is None:
             raise UsageError(
-                f"this query does not find {find}", remedy="A region finds patches or slides, a slide slides."
-            )
-        if slide is None and exclude_same_patient:
-            raise QueryError(
-                f"{'an image file' if image is not None else 'a text'} has no patient to leave out",
-                remedy="Name the patient: --exclude-patient ID (exclude_patient= in Python).",
+                "only a region finds one thing or the other", remedy="Pass region=, or no find=."
             )
         if text is not None:
-            common.pop("exclude_same_patient")
             return SearchResult(self.index.search_text(text, **common), self.store)
         if image is not None:
             source = image if isinstance(image, np.ndarray) else Path(image)

@@ -1,6 +1,7 @@
 """`slidelake index sync|status`: make the search tables follow the store."""
 
 from dataclasses import asdict
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -8,6 +9,13 @@ from rich.table import Table
 
 from slidelake.services.cli.progress import WorkProgress
 from slidelake.services.cli.session import Session, command
+
+
+def _how(table: dict[str, Any]) -> str:
+    if not table["approximate"]:
+        return "exact"
+    recall = table["recall"]
+    return "approximate" if recall is None else f"approximate, recall@{recall['k']} {recall['recall']:.3f}"
 
 
 def register(app: typer.Typer) -> None:
@@ -53,8 +61,27 @@ def register(app: typer.Typer) -> None:
                 escape(each["aggregator"]),
                 f"{each['slides']:,}",
                 f"{each['rows']:,}",
-                "approximate" if each["approximate"] else "exact",
+                _how(each),
                 str(behind) if behind else "",
             )
         if state["tables"]:
             session.say(table)
+
+    @command(index, "evaluate", epilog="Example: slidelake index evaluate --store lake")
+    def evaluate(
+        session: Session,
+        queries: Annotated[int, typer.Option(min=1, max=10_000, help="Patches that are asked with.")] = 200,
+        k: Annotated[int, typer.Option("-k", min=1, max=100, help="Of how many nearest.")] = 10,
+    ) -> None:
+        """Measure how many of the true nearest the approximate searches find."""
+        found = session.lake().index.evaluate(queries=queries, k=k)
+        session.emit({"ok": True, "tables": found})
+        for each in found:
+            what = escape(each["space"] + (f", {each['aggregator']}" if each["aggregator"] else ""))
+            if each["recall"] is None:
+                session.say(f"{what}: {each['rows']:,} vectors, searched exactly")
+            else:
+                session.say(
+                    f"{what}: recall@{k} {each['recall']:.4f} over {each['queries']} queries, {each['rows']:,} "
+                    f"vectors, {each['probes']} probes"
+                )

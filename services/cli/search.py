@@ -1,5 +1,6 @@
 """`slidelake search`: where else does this appear?"""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,13 @@ def _parse_place(text: str) -> tuple[int, int]:
             f"--at {text!r} is not a place",
             remedy="Write --at X,Y in level-0 pixels, for example --at 5120,2048.",
         ) from exc
+
+
+class Find(StrEnum):
+    """What a region can find."""
+
+    patches = "patches"
+    slides = "slides"
 
 
 def _parse_box(text: str) -> tuple[float, ...]:
@@ -45,11 +53,11 @@ def register(app: typer.Typer) -> None:
         ] = None,
         region: Annotated[
             str | None,
-            typer.Option(metavar="X,Y,W,H", help="A box on the slide, level-0 pixels: its patches are the query."),
+            typer.Option(
+                metavar="X,Y,W,H", help="A box on the slide, level-0 pixels: its patches are the query."
+            ),
         ] = None,
-        find: Annotated[
-            str, typer.Option(help="What a region finds: patches or slides.", metavar="patches|slides")
-        ] = "",
+        find: Annotated[Find | None, typer.Option(help="What a region finds; patches by default.")] = None,
         image: Annotated[Path | None, typer.Option(help="An image file as the query.")] = None,
         mpp: Annotated[float | None, typer.Option(help="µm per pixel of --image; else the space's.")] = None,
         space: Annotated[
@@ -72,14 +80,14 @@ def register(app: typer.Typer) -> None:
         """Find the patches (or, for a whole slide, the slides) that look most alike."""
         if (slide is None) == (image is None):
             raise UsageError(
-                "a search needs one query", remedy="Pass --slide ID --at X,Y, or --slide ID --region X,Y,W,H, or --slide ID, or --image FILE.",
-
+                "a search needs one query",
+                remedy="Pass --slide ID --at X,Y, or --slide ID --region X,Y,W,H, or --slide ID, or --image FILE.",
             )
         result = session.lake().search(
             slide=slide,
             at=_parse_place(at) if at else None,
             region=_parse_box(region) if region else None,
-            find=find,
+            find=find.value if find is not None else None,
             image=image,
             mpp=mpp,
             space=space,

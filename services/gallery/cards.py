@@ -70,8 +70,14 @@ def _query(hits: Hits, pixels: Pixels) -> Card:
         place = pixels.thumbnail(query.slide_id, query.x, query.y)
         facts = [("slide", query.slide_id), ("place", f"{query.x}, {query.y}")]
     elif query.kind == "region" and query.slide_id is not None:
-        picture = pixels.region(query.slide_id, (query.x or 0, query.y or 0, query.width or 0, query.height or 0))
-        facts = [("slide", query.slide_id), ("place", f"{query.x}, {query.y}"), ("patches", str(query.patches))]
+        picture = pixels.region(
+            query.slide_id, (query.x or 0, query.y or 0, query.width or 0, query.height or 0)
+        )
+        facts = [
+            ("slide", query.slide_id),
+            ("place", f"{query.x}, {query.y}"),
+            ("patches", str(query.patches)),
+        ]
     elif query.kind == "slide" and query.slide_id is not None:
         picture = pixels.thumbnail(query.slide_id)
         facts = [("slide", query.slide_id), ("pooled by", str(query.aggregator))]

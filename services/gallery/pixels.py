@@ -82,6 +82,19 @@ class Pixels:
         image = _mark(image, box)
         return Picture(image, f"Slide {slide_id}, the patch at {x}, {y} marked")
 
+    def region(self, slide_id: str, box: tuple[int, int, int, int]) -> Picture:
+        """The stored thumbnail, a box (x, y, width, height in level-0 px) marked on it."""
+        image = self._thumbnail(slide_id)
+        if image is None:
+            return self.thumbnail(slide_id)
+        width, height = self._size(slide_id, self._store.grid(slide_id, self._grid_id).attributes)
+        sx, sy = image.width / width, image.height / height
+        x, y, w, h = box
+        return Picture(
+            _mark(image, (x * sx, y * sy, (x + w) * sx, (y + h) * sy)),
+            f"Slide {slide_id}, the region of {w} × {h} px at {x}, {y} marked",
+        )
+
     def side_um(self, slide_id: str) -> float | None:
         """Side of a patch in µm; None where the grid does not say."""
         attributes = self._store.grid(slide_id, self._grid_id).attributes
@@ -123,14 +136,17 @@ class Pixels:
     def _box(self, slide_id: str, image: Image.Image, x: int, y: int) -> tuple[float, float, float, float]:
         """The patch in thumbnail pixels: left, top, right, bottom."""
         attributes = self._store.grid(slide_id, self._grid_id).attributes
+        width, height = self._size(slide_id, attributes)
+        fx, fy = attributes["footprint_level0"]
+        sx, sy = image.width / width, image.height / height
+        return x * sx, y * sy, (x + fx) * sx, (y + fy) * sy
+
+    def _size(self, slide_id: str, attributes: Mapping[str, Any]) -> tuple[int, int]:
         size = attributes.get("slide_size")
         if size is None:  # imported features may not know how large their slide is
             facts = self._store.overview(slide_id).attributes
             size = facts["width"], facts["height"]
-        width, height = size
-        fx, fy = attributes["footprint_level0"]
-        sx, sy = image.width / width, image.height / height
-        return x * sx, y * sy, (x + fx) * sx, (y + fy) * sy
+        return int(size[0]), int(size[1])
 
     def _from_thumbnail(self, slide_id: str, x: int, y: int, attributes: dict[str, Any]) -> Picture:
         note = "not the slide: its thumbnail, enlarged"
