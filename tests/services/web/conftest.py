@@ -110,19 +110,22 @@ def watched() -> Watched:
 def open_page(browser: Browser, site: str, watched: Watched) -> Iterator[Open]:
     """open_page("slides/S1?x=0") opens a view; at the end: nothing on the console, no other origin asked."""
     contexts = []
+    servers = set()
 
-    def start(route: str = "", *, at: str = site, other: Browser | None = None, **options: object) -> Page:
+    def start(route: str = "", *, at: str = site, other: Browser | None = None, script: str = "", **options: object) -> Page:
         context = (other or browser).new_context(
             **{"viewport": {"width": 1280, "height": 800}, "color_scheme": "light", **options}
         )
         contexts.append(context)
+        servers.add(_origin(at))
+        if script:
+            context.add_init_script(script)
         page = context.new_page()
         watched.watch(page)
         page.goto(f"{at}#/{route}" if route else at)
         return page
 
     yield start
-    servers = {_origin(page.url) for context in contexts for page in context.pages}
     for context in contexts:
         context.close()
     assert watched.complaints == []

@@ -110,8 +110,18 @@ export class SimilarPanel {
     const common = { space: stage.space, k: this.k, exclude_same_patient: this.others.checked };
     if (this.filters?.count) common.where = this.filters.where;
     if (!this.#slides) return ["api/search/patches", { query: stage.query.body, ...common }];
-    const pooled = stage.slide.aggregators.filter((each) => each.space === stage.space);
-    return ["api/search/slides", { query: { slide: stage.slide.slide_id }, aggregator: pooled[0]?.aggregator_id ?? "mean", ...common }];
+    return ["api/search/slides", { query: { slide: stage.slide.slide_id }, aggregator: this.#aggregator(), ...common }];
+  }
+
+  /** The pooling that slides are compared by: the one that was chosen, else the mean, which most slides have. */
+  #aggregator() {
+    const names = this.#aggregators();
+    return names.find((name) => name === this.pooling) ?? names.find((name) => name.startsWith("mean")) ?? names[0] ?? "mean";
+  }
+
+  #aggregators() {
+    const { slide, space } = this.stage;
+    return slide.aggregators.filter((each) => each.space === space).map((each) => each.aggregator_id);
   }
 
   async #search() {
@@ -153,8 +163,14 @@ export class SimilarPanel {
     const { stage } = this;
     const facts = [];
     let picture = null;
-    if (this.#slides) facts.push(h("strong", {}, "Slides like this one"), h("span", {}, stage.slide.slide_id));
-    else if (query.x !== undefined && query.x !== null) {
+    if (this.#slides) {
+      const names = this.#aggregators().map((name) => [name, name]);
+      const choose = (name) => {
+        this.pooling = name;
+        this.#search();
+      };
+      facts.push(h("strong", {}, "Slides like this one"), names.length > 1 ? field("Pooled by", choice(names, this.#aggregator(), choose)) : null);
+    } else if (query.kind === "patch") {
       const [w, height] = stage.footprint() ?? [0, 0];
       const size = { w, h: height };
       stage.markQuery({ box: { x: query.x, y: query.y, ...size } });

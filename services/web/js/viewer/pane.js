@@ -2,6 +2,7 @@
 
 import { ApiError, described, url } from "../api.js";
 import { h } from "../dom.js";
+import { remembered } from "../prefs.js";
 import { Overlay } from "./overlay.js";
 import { ScaleBar } from "./scalebar.js";
 
@@ -31,6 +32,7 @@ export class Pane extends EventTarget {
     this.osd = OSD({
       element: this.element,
       tileSources: tileSource(slide),
+      drawer: drawer(),
       showNavigationControl: false,
       showNavigator: true,
       navigatorPosition: "TOP_RIGHT",
@@ -154,6 +156,18 @@ export class Pane extends EventTarget {
     this.osd.destroy();
     this.element.remove();
   }
+}
+
+/**
+ * How tiles are drawn: by WebGL where a graphics card does it, else on a canvas, which is faster than a
+ * WebGL that the processor imitates (remote desktops). "slidelake.drawer" in local storage overrides it.
+ */
+function drawer() {
+  const wanted = remembered("drawer", null);
+  if (wanted === "webgl" || wanted === "canvas") return [wanted, "canvas", "html"];
+  const fast = document.createElement("canvas").getContext("webgl2", { failIfMajorPerformanceCaveat: true });
+  fast?.getExtension("WEBGL_lose_context")?.loseContext(); // A browser allows only so many of them.
+  return fast ? ["webgl", "canvas", "html"] : ["canvas", "html"];
 }
 
 /** The small map of the whole slide: as long as 150 CSS px, in the slide's own proportions. */
