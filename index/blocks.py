@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slidelake.index.live import Version
+from slidelake.index.quantised import Quantised
 
 if TYPE_CHECKING:
     from slidelake.index.scope import Scope
@@ -20,10 +21,11 @@ _ROWS_AT_ONCE = 16_384
 
 @dataclass(frozen=True)
 class Block:
-    """`vectors` (n, D) float32 that hold float16 values, 1 / their norms (n,), and whose they are.
+    """`vectors` (n, D) float16, or float32 that hold such values, 1 / their norms (n,), and whose they are.
 
-    `codes` (n,) index `keys`, a slide and the commit that its vectors are from; `x`, `y` are level-0 pixels, those
-    of pooled slides are their rows. `keep` (n,) says which rows may be found.
+    `quantised` is there where they stay in memory. `codes` (n,) index `keys`, a slide and the commit that its vectors
+    are from; `x`, `y` are level-0 pixels, those of pooled slides are their rows. `keep` (n,) says which rows may be
+    found.
     """
 
     vectors: np.ndarray
@@ -34,6 +36,7 @@ class Block:
     x: np.ndarray
     y: np.ndarray
     keep: np.ndarray
+    quantised: Quantised | None = None
 
     def __len__(self) -> int:
         return len(self.codes)

@@ -1,4 +1,4 @@
-"""Takes deleted slides out of the index for good: out of its rows, its older versions and its ANN indexes.
+"""Takes deleted slides and reports out of the index for good: out of its rows, its older versions and its ANN indexes.
 
 Deleting rows only hides them: LanceDB keeps the data file until a compaction rewrites it (which it does not for
 a few rows of many), the log of the deletion quotes its condition, older versions and tags keep all, and the
@@ -19,6 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from slidelake.index.lock import writer_lock
+from slidelake.index.reports.denied import OWNERS, denied_reports
+from slidelake.index.reports.tables import PASSAGES, WHOLE
+from slidelake.index.reports.upkeep import tidy_passages, tidy_whole
 from slidelake.index.tables import SLIDES
 from slidelake.index.upkeep import tidy
 
@@ -43,7 +46,7 @@ class EraseReport:
 
 
 def erase_denied(store: FeatureStore, connection: Connection, *, exact_below: int) -> EraseReport:
-    """Leaves nothing of slides on the store's deny-list in any table; waits for a sync at work to end."""
+    """Leaves nothing of slides and reports on the store's deny-list in any table; waits for a sync at work to end."""
     if not connection.possible or not connection.exists() or not connection.names():
         return EraseReport()
     with writer_lock(store.objects) as still_held:
@@ -51,7 +54,7 @@ def erase_denied(store: FeatureStore, connection: Connection, *, exact_below: in
         for name in connection.names():
             still_held()
             table = connection.table(name)
-            if table is None or "slide_id" not in table.schema.names:
+            if table is None or _key(table) is None:
                 continue
             gone = _denied(store, table)
             tags += [f"{name}: {tag}" for tag in _drop_tags(table)]
@@ -60,7 +63,7 @@ def erase_denied(store: FeatureStore, connection: Connection, *, exact_below: in
                 table = _rewrite(connection, name, table, gone)
                 rows += before - (table.count_rows() if table is not None else 0)
                 rewritten.append(name)
-                tidy(connection, name, exact_below=None if name == SLIDES else exact_below)
+                _tidy(connection, name, exact_below)
             if table is not None:
                 _only_newest(connection.table(name))
         log.info("index erased", extra={"rows": rows, "tables": len(rewritten)})
@@ -68,36 +71,54 @@ def erase_denied(store: FeatureStore, connection: Connection, *, exact_below: in
 
 
 def held_rows(store: FeatureStore, connection: Connection) -> dict[str, int]:
-    """How many rows of deleted slides each table holds, in any of its versions; tables with none are left out."""
+    """How many rows of deleted slides and reports each table holds, in any version; only tables with some."""
     if not connection.possible or not connection.exists():
         return {}
     found = {}
     for name in connection.names():
         table = connection.table(name)
-        if table is None or "slide_id" not in table.schema.names:
+        if table is None or _key(table) is None:
             continue
         most = 0
         for version in table.list_versions():
             table.checkout(version["version"])
             ids = _ids(table)
-            gone = store.denied.among("slide", ids)
-            most = max(most, sum(count for slide_id, count in ids.items() if slide_id in gone))
+            gone = _denied(store, table)
+            most = max(most, sum(count for each, count in ids.items() if each in gone))
         if most:
             found[name] = most
     return found
 
 
+def _key(table: Any) -> str | None:
+    """The column that says whose a row is: a slide's, or a report's."""
+    return next((name for name in ("report_id", "slide_id") if name in table.schema.names), None)
+
+
 def _denied(store: FeatureStore, table: Any) -> set[str]:
-    return store.denied.among("slide", _ids(table))
+    """The slides, or the reports, of a table that the deny-list keeps out."""
+    if _key(table) == "slide_id":
+        return store.denied.among("slide", _ids(table))
+    return denied_reports(store, table.search().select(list(OWNERS)).to_batches(_BATCH_ROWS))
 
 
 def _ids(table: Any) -> dict[str, int]:
-    """The slides of a table and how many rows each has."""
+    """The slides, or the reports, of a table and how many rows each has."""
     counts: dict[str, int] = {}
-    for batch in table.search().select(["slide_id"]).to_batches(_BATCH_ROWS):
-        for each in batch.column("slide_id").value_counts().to_pylist():
+    key = _key(table)
+    for batch in table.search().select([key]).to_batches(_BATCH_ROWS):
+        for each in batch.column(key).value_counts().to_pylist():
             counts[each["values"]] = counts.get(each["values"], 0) + each["counts"]
     return counts
+
+
+def _tidy(connection: Connection, name: str, exact_below: int) -> None:
+    if name == PASSAGES:
+        tidy_passages(connection, exact_below=exact_below)
+    elif name == WHOLE:
+        tidy_whole(connection)
+    else:
+        tidy(connection, name, exact_below=None if name == SLIDES else exact_below)
 
 
 def _hides_rows(table: Any) -> bool:
@@ -107,9 +128,10 @@ def _hides_rows(table: Any) -> bool:
 
 
 def _rewrite(connection: Connection, name: str, table: Any, gone: set[str]) -> Any | None:
-    """The table without some slides, as one new version of whole new files; None where nothing is left."""
+    """The table without some slides or reports, as one new version of whole new files; None where nothing is left."""
     schema = table.schema
     left = table.count_rows() - sum(count for slide_id, count in _ids(table).items() if slide_id in gone)
+    key = _key(table)
     if not left:
         connection.database.drop_table(name)
         return None
@@ -120,9 +142,7 @@ def _rewrite(connection: Connection, name: str, table: Any, gone: set[str]) -> A
     def rows() -> Iterator[pa.RecordBatch]:
         # Filtered here: a condition in LanceDB's own log would quote the ids.
         for batch in everything:
-            kept = batch.filter(
-                pc.invert(pc.is_in(batch.column("slide_id"), pa.array(sorted(gone), pa.string())))
-            )
+            kept = batch.filter(pc.invert(pc.is_in(batch.column(key), pa.array(sorted(gone), pa.string()))))
             if kept.num_rows:
                 yield kept
 

@@ -59,6 +59,15 @@ class LiveView:
         self._until = time.monotonic() + self._fresh_for
         return self._remembered
 
+    def space(self, name: str | None) -> str:
+        """The space's full name, as the store resolves it; without a listing where it was just seen."""
+        known = sorted({each.space for each in self.remembered() or () if not each.aggregator})
+        if name in known:
+            return str(name)
+        if name is None and len(known) == 1:
+            return known[0]
+        return self._store.resolve_space(name)
+
     def holds(self, collection: Collection, slides: Iterable[str]) -> bool:
         """Are these slides' remembered versions in `collection` still the live ones?"""
         grid_id, encoder_id = collection.space.split("/")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -59,5 +59,4 @@ def patch_at(store: FeatureStore, slide_id: str, space: str, x: float, y: float)
             remedy="Search from another patch.",
             slide=slide_id,
         )
-    features: Any = bag.group["features"]  # this row alone: a bag may be gigabytes
-    return Patch(bag.slide_id, row, left, top, np.asarray(features[row]))
+    return Patch(bag.slide_id, row, left, top, bag.rows([row])[0])  # this row alone: a bag may be gigabytes

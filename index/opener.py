@@ -66,7 +66,7 @@ class Opener:
             if known is not None and known.version >= opened.table.version:
                 return known if known.version == opened.table.version else None
             self._resident.pop(opened.collection, None)
-            needed = opened.table.count_rows() * (opened.dim * 4 + 32)
+            needed = opened.table.count_rows() * (opened.dim * 3 + 48)
             if needed + sum(each.bytes for each in self._resident.values()) > self._limit:
                 return None
             began = time.monotonic()

@@ -13,6 +13,7 @@ import numpy as np
 
 from slidelake.index.blocks import Block
 from slidelake.index.candidates import Candidates, cosines, ordered
+from slidelake.index.quantised import Quantised
 
 __all__ = ["SCAN_ERROR", "best_patches", "best_slides", "paired_cosines"]
 
@@ -44,7 +45,7 @@ def best_patches(blocks: Iterable[Block], vectors: np.ndarray, k: int) -> Candid
     kept: list[_Kept] = []
     floor = -np.inf
     for block in blocks:
-        near, which = _nearest(block, vectors)
+        near, which = _nearest(block, vectors, k)
         places = np.flatnonzero(near > max(floor - 2 * SCAN_ERROR, -2.0))
         if len(places) > k:
             cut = np.partition(near[places], len(places) - k)[len(places) - k]
@@ -103,12 +104,11 @@ def paired_cosines(vectors: np.ndarray, queries: np.ndarray, which: np.ndarray) 
     return found
 
 
-def _nearest(block: Block, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) the best float32 cosine of each row, -inf where it may not be found; (n,) with which of the vectors."""
-    if len(vectors) == 1:
-        near = (block.vectors @ vectors[0]) * block.inverse
-        near[~block.keep] = -np.inf
-        return near, np.zeros(len(near), np.intp)
+def _nearest(block: Block, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) the best float32 cosine of each row, -inf where it may not be, or is surely not, among the `k` best; (n,)
+    with which of the vectors."""
+    if len(vectors) == 1 and block.quantised is not None:
+        return _few(block, block.quantised, vectors[0], k), np.zeros(len(block), np.intp)
     near, which = np.empty(len(block), np.float32), np.empty(len(block), np.intp)
     for start in range(0, len(block), _ROWS_AT_ONCE):
         part = slice(start, min(start + _ROWS_AT_ONCE, len(block)))
@@ -118,11 +118,30 @@ def _nearest(block: Block, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return near, which
 
 
+def _few(block: Block, quantised: Quantised, query: np.ndarray, k: int) -> np.ndarray:
+    """As `_nearest` for one vector: most rows are ruled out by their 8 bits."""
+    unit = query / np.linalg.norm(query)
+    near, slack = quantised.bounds(unit)
+    near[~block.keep] = -np.inf
+    lower = near - slack
+    least = np.partition(lower, len(lower) - k)[len(lower) - k] if len(lower) > k else -np.inf
+    places = np.flatnonzero((near + slack >= least - 2 * SCAN_ERROR) & block.keep)
+    found = np.full(len(block), -np.inf, np.float32)
+    for start in range(0, len(places), _ROWS_AT_ONCE):
+        some = places[start : start + _ROWS_AT_ONCE]
+        found[some] = (block.vectors[some].astype(np.float32) @ unit) * block.inverse[some]
+    return found
+
+
 def _products(block: Block, part: slice, vectors: np.ndarray) -> np.ndarray:
     """(rows, m) float32 cosines of a part of the block; -inf in rows that may not be found."""
-    products: np.ndarray = (block.vectors[part] @ vectors.T) * block.inverse[part, None]
+    products: np.ndarray = (_wide(block.vectors[part]) @ vectors.T) * block.inverse[part, None]
     products[~block.keep[part]] = -np.inf
     return products
+
+
+def _wide(vectors: np.ndarray) -> np.ndarray:
+    return vectors.astype(np.float32, copy=False)
 
 
 def _kth(kept: list[_Kept], k: int) -> float:

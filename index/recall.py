@@ -97,7 +97,8 @@ def _kth_best(table: Any, vectors: np.ndarray, k: int) -> np.ndarray:
         products = vectors @ (block * inverse_norms(block)[:, None]).T
         both = np.concatenate([best, products], axis=1)
         best = np.partition(both, both.shape[1] - k, axis=1)[:, -k:]
-    return best.min(axis=1)
+    least: np.ndarray = best.min(axis=1)
+    return least
 
 
 def _share_found(table: Any, vectors: np.ndarray, least: np.ndarray, k: int, probes: int) -> float:

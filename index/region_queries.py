@@ -10,7 +10,7 @@ import numpy as np
 from slidelake.errors import QueryError
 from slidelake.index.filters import Filter, as_filter
 from slidelake.index.hits import Hits, Query
-from slidelake.index.patients import patient_of, patients
+from slidelake.index.patients import Patients, patients
 from slidelake.index.region import as_polygon, patches_in, spread, vectors_of
 from slidelake.index.region_search import MOST_VECTORS, find_patches, find_slides
 from slidelake.index.scope import Request
@@ -31,6 +31,7 @@ class RegionQueries:
     store: FeatureStore
     _opener: Opener
     _view: LiveView
+    _patients: Patients
 
     def search_region(
         self,
@@ -57,7 +58,7 @@ class RegionQueries:
         check_k(k)
         if find not in ("patches", "slides"):
             raise QueryError(f"a region finds no {find!r}", remedy="Ask for patches or slides.")
-        full = self.store.resolve_space(space)
+        full = self._view.space(space)
         region = patches_in(self.store, slide_id, full, as_polygon(box, polygon, slide=slide_id))
         chosen = spread(region, MOST_VECTORS)
         features = vectors_of(self.store, region, full, chosen)
@@ -73,7 +74,7 @@ class RegionQueries:
             notes.append(
                 f"the region has {len(region.rows):,} patches: {len(chosen)} spread over it were asked with"
             )
-        patient = patient_of(self.store, region.slide_id, full)
+        patient = self._patients.of(region.slide_id, full)
         corner, size = region.polygon.min(axis=0), np.ptp(region.polygon, axis=0)
         query = Query(
             kind="region",

@@ -112,7 +112,9 @@ def _scores(blocks: Iterable[Block], vectors: np.ndarray) -> dict[str, float]:
         for code in np.unique(block.codes[kept]):
             slide = block.keys[code][0]
             own = kept[block.codes[kept] == code]
-            products = (block.vectors[own] @ vectors.T) * block.inverse[own, None]
+            products = (block.vectors[own].astype(np.float32, copy=False) @ vectors.T) * block.inverse[
+                own, None
+            ]
             places = products.argmax(axis=0)
             nearness = products[places, np.arange(len(vectors))]
             values = np.array(

@@ -59,8 +59,9 @@ def query_vector(vector: Any) -> np.ndarray:
     LanceDB itself answers a NaN query with arbitrary rows and a zero query with none, neither with an error.
     """
     try:
-        array = np.asarray(vector, dtype=np.float32)
-    except (TypeError, ValueError) as exc:
+        with np.errstate(over="ignore"):  # what float32 cannot hold is inf, and refused below
+            array = np.asarray(vector, dtype=np.float32)
+    except (TypeError, ValueError, OverflowError) as exc:
         raise QueryError("the query is not a vector of numbers", remedy="Pass (D,) numbers.") from exc
     if array.ndim != 1 or not array.size:
         raise QueryError(f"the query has shape {array.shape}", remedy="Pass one vector of shape (D,).")

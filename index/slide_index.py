@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slidelake.errors import IndexStaleError, QueryError
+from slidelake.errors import QueryError
 from slidelake.index.connection import Connection
 from slidelake.index.filters import Filter, as_filter
 from slidelake.index.hits import Hits, Query
+from slidelake.index.index_status import IndexStatus
 from slidelake.index.live import LiveView, live_versions
 from slidelake.index.locate import patch_at
 from slidelake.index.opener import Opener
-from slidelake.index.patients import patient_of, patients
-from slidelake.index.recall import kept_recall, measure
+from slidelake.index.patients import Patients, patients
 from slidelake.index.region_queries import RegionQueries
+from slidelake.index.reports.hits import ReportHits
+from slidelake.index.reports.request import Mode, ReportsRequest, several
 from slidelake.index.scope import Request
 from slidelake.index.search import check_k, find, query_vector
 from slidelake.index.similarity import Similarity
-from slidelake.index.slides_table import version_of
 from slidelake.index.sync import SyncReport, synchronise
-from slidelake.index.tables import SLIDES, Collection, facts, metadata_generation
-from slidelake.index.upkeep import has_vector_index
+from slidelake.index.tables import Collection
 
 if TYPE_CHECKING:
     from slidelake.encoders import PatchEncoder
@@ -40,7 +39,7 @@ EXACT_BELOW = 50_000
 Where = Filter | Mapping[str, Any] | Sequence[str] | str | None
 
 
-class SlideIndex(RegionQueries, Similarity):
+class SlideIndex(RegionQueries, Similarity, IndexStatus):
     """The LanceDB index beside a store's data: derived, and always safe to remove and sync again.
 
     Searches share these arguments: `space` (may be short, or left out where there is one), `k` hits, `where`
@@ -66,6 +65,7 @@ class SlideIndex(RegionQueries, Similarity):
         self.exact_below = exact_below
         self._connection = Connection(store)
         self._encoders: dict[str, PatchEncoder] = {}
+        self._patients = Patients(store)
         self.serve(fresh_for=fresh_for, resident_bytes=resident_bytes)
 
     def serve(self, *, fresh_for: float, resident_bytes: int) -> None:
@@ -97,79 +97,38 @@ class SlideIndex(RegionQueries, Similarity):
 
         return held_rows(self.store, self._connection)
 
-    def evaluate(self, *, queries: int = 200, k: int = 10) -> list[dict[str, Any]]:
-        """Recall@k of each table's approximate index against exact search, measured now; `recall` is None for tables
-        that are searched exactly anyway."""
-        found = []
-        for each in self.status()["tables"]:
-            kept = kept_recall(self.store.objects, each["table"])
-            now = None
-            if each["approximate"]:
-                table = self._connection.table(each["table"])
-                now = measure(table, queries=queries, k=k, probes=kept.probes if kept else None, seed=1)
-            told = asdict(now) if now is not None else {"recall": None, "rows": each["rows"]}
-            found.append({"space": each["space"], "aggregator": each["aggregator"], **told})
-        return found
+    def search_reports(
+        self,
+        text: str,
+        *,
+        k: int = 10,
+        mode: Mode = "hybrid",
+        patients: Sequence[str] | None = None,
+        exclude_patients: Sequence[str] = (),
+        slides: Sequence[str] | None = None,
+        where: Where = None,
+        per_report: int = 1,
+    ) -> ReportHits:
+        """Passages of reports that answer `text`: by terms and vectors ("hybrid"), or by one of them.
 
-    def status(self) -> dict[str, Any]:
-        """What the index holds and how it differs from the store; plain values, ready for JSON.
-
-        `state` says it in a phrase; `tables` hold the counts.
+        Only reports of `patients`, not of `exclude_patients`, about `slides` or slides that `where` fits. At most
+        `per_report` passages of one report. Raises IndexMissingError before the first sync, QueryError for an empty
+        question, a mode that is none, k outside 1 to 10,000; MissingDependencyError for mode "vector" without an
+        encoder.
         """
-        if not self._connection.possible:
-            state = "none: a store in memory cannot hold an index"
-            return {"state": state, "url": self._connection.url, "exists": False, "stale": 0, "tables": []}
-        store_id = str(self.store.info.store_id)
-        live = live_versions(self.store)
-        try:
-            slides = self._connection.table(SLIDES, facts(store_id))
-        except IndexStaleError:
-            slides = None
-        rows = slides.to_arrow().to_pylist() if slides is not None else []
-        indexed = {Collection(row["space"], row["aggregator"]) for row in rows}
-        tables = []
-        for collection in sorted(indexed | set(live)):
-            own = {row["slide_id"]: row for row in rows if row["table"] == collection.table}
-            now = live.get(collection, {})
-            table = self._connection.table(collection.table)
-            ann = table is not None and has_vector_index(table)
-            recall = kept_recall(self.store.objects, collection.table) if ann else None
-            tables.append(
-                {
-                    "table": collection.table,
-                    "space": collection.space,
-                    "aggregator": collection.aggregator,
-                    "slides": len(own),
-                    "rows": sum(row["rows"] for row in own.values()),
-                    "left_out": sum(row["left_out"] for row in own.values()),
-                    "approximate": ann,
-                    "recall": asdict(recall) if recall is not None else None,
-                    "unindexed_rows": table.index_stats("vector_idx").num_unindexed_rows
-                    if table and ann
-                    else None,
-                    "missing": len(set(now) - set(own)),
-                    "changed": sum(version_of(own[s]) != now[s] for s in set(now) & set(own)),
-                    "gone": len(set(own) - set(now)),
-                }
-            )
-        relabelled = (
-            slides is not None and metadata_generation(slides.schema) != self.store.metadata.generation()
+        from slidelake.index.reports.search import find_reports
+
+        request = ReportsRequest(
+            text=text,
+            k=k,
+            mode=mode,
+            where=as_filter(where),
+            patients=several("patients", patients),
+            exclude_patients=several("exclude_patients", exclude_patients) or (),
+            slides=several("slides", slides),
+            per_report=per_report,
         )
-        stale = sum(t["missing"] + t["changed"] + t["gone"] for t in tables)
-        if not stale and relabelled:
-            state = "older than the metadata: run `slidelake index sync`"
-        elif not stale:
-            state = "follows the store" if slides is not None else "empty, as the store is"
-        else:
-            state = f"{stale} bags behind the store" if slides is not None else "not made yet"
-            state += ": run `slidelake index sync`"
-        return {
-            "state": state,
-            "url": self._connection.url,
-            "exists": slides is not None,
-            "stale": stale,
-            "tables": tables,
-        }
+        return find_reports(self.store, self._connection, request)
 
     def search_patch(
         self,
@@ -186,10 +145,10 @@ class SlideIndex(RegionQueries, Similarity):
     ) -> Hits:
         """Patches like the one of `slide_id` that holds level-0 pixel (x, y), itself left out."""
         check_k(k)
-        full = self.store.resolve_space(space)
+        full = self._view.space(space)
         patch = patch_at(self.store, slide_id, full, x, y)
         slide_id = patch.slide_id  # as the store spells it
-        patient = patient_of(self.store, slide_id, full)
+        patient = self._patients.of(slide_id, full)
         query = Query(
             kind="patch",
             k=k,
@@ -224,7 +183,7 @@ class SlideIndex(RegionQueries, Similarity):
         """
         check_k(k)
         _no_patient("an image file", exclude_same_patient)
-        full = self.store.resolve_space(space)
+        full = self._view.space(space)
         feature, picture = self.encode_image(image, full, mpp=mpp, encoder=encoder)
         query = Query(
             kind="image",
@@ -254,7 +213,7 @@ class SlideIndex(RegionQueries, Similarity):
 
         check_k(k)
         _no_patient("a text", exclude_same_patient)
-        full = self.store.resolve_space(space)
+        full = self._view.space(space)
         vector = query_vector(text_vector(self.store, full, text, encoder, self._encoders))
         query = Query(kind="text", k=k, text=text, exclude_patients=patients(exclude_patient))
         return self._find(Collection(full), vector, query, where, exact)
@@ -267,13 +226,15 @@ class SlideIndex(RegionQueries, Similarity):
         aggregator: str | None = None,
         k: int = 20,
         where: Where = None,
+        exclude_same_patient: bool = False,
         exclude_patient: str | None = None,
         exact: bool | None = None,
     ) -> Hits:
         """Patches nearest to a vector (D,) of the space; with `aggregator`, slides nearest to an embedding (E,)."""
         check_k(k)
+        _no_patient("a vector", exclude_same_patient)
         unit = query_vector(vector)
-        full = self.store.resolve_space(space)
+        full = self._view.space(space)
         query = Query(kind="vector", k=k, exclude_patients=patients(exclude_patient))
         collection = Collection(full) if aggregator is None else self._pooled(full, aggregator)
         return self._find(collection, unit, query, where, exact)
@@ -292,7 +253,7 @@ class SlideIndex(RegionQueries, Similarity):
     ) -> Hits:
         """Slides like `slide_id` by their pooled embeddings; the slide itself is left out."""
         check_k(k)
-        full = self.store.resolve_space(space)
+        full = self._view.space(space)
         collection = self._pooled(full, aggregator, self.store.bag(slide_id, full).slide_id)
         pooled = self.store.pooled(slide_id, full, collection.aggregator)
         slide_id, embedding = pooled.slide_id, np.asarray(pooled.embedding)
@@ -302,7 +263,7 @@ class SlideIndex(RegionQueries, Similarity):
                 remedy="Use an aggregator of one branch, such as mean.",
                 slide=slide_id,
             )
-        patient = patient_of(self.store, slide_id, full)
+        patient = self._patients.of(slide_id, full)
         query = Query(
             kind="slide",
             k=k,

@@ -17,6 +17,7 @@ from slidelake.errors import IndexStaleError, SlidelakeError
 from slidelake.index.cohort import read_cohort
 from slidelake.index.live import Version, live_versions
 from slidelake.index.lock import writer_lock
+from slidelake.index.reports.follow import follow_reports, plan_reports
 from slidelake.index.slides_table import Row, SlidesTable, row_key, version_of
 from slidelake.index.tables import SLIDES, Collection, facts, vectors_schema
 from slidelake.index.upkeep import tidy
@@ -41,7 +42,8 @@ class SyncReport:
     """What a sync did. Slides are counted once a collection (a space's patches, or its pooled slides).
 
     `rows` is how many vectors were written, `left_out` how many had none to write (unreadable or all zero),
-    `relabelled` how many slides' metadata changed; `failed` names slides that could not be read, and why.
+    `relabelled` how many slides' metadata changed; `failed` names slides and reports that could not be read, and
+    why. Reports are counted apart: `reports` how many were written, in how many `passages`.
     """
 
     added: int = 0
@@ -52,10 +54,15 @@ class SyncReport:
     left_out: int = 0
     relabelled: int = 0
     failed: tuple[tuple[str, str], ...] = ()
+    reports: int = 0
+    passages: int = 0
+    reports_removed: int = 0
+    reports_unchanged: int = 0
 
     @property
     def changed(self) -> bool:
-        return bool(self.added or self.replaced or self.removed or self.relabelled)
+        slides = self.added or self.replaced or self.removed or self.relabelled
+        return bool(slides or self.reports or self.reports_removed)
 
 
 @dataclass
@@ -91,7 +98,9 @@ def synchronise(
         for collection in sorted(known | set(live)):
             _mend(connection, slides, collection)
             plans.append(_plan(collection, live.get(collection, {}), slides.of(collection.table)))
-        tell("start", total=sum(len(plan.add) + len(plan.replace) for plan in plans))
+        texts = plan_reports(store, connection)
+        due = sum(len(plan.add) + len(plan.replace) for plan in plans)
+        tell("start", total=due + len(texts.add) + len(texts.replace))
         rows = left_out = 0
         for plan in plans:
             still_held()
@@ -111,6 +120,10 @@ def synchronise(
                 tidy(connection, plan.collection.table, exact_below=exact_below)
         if rows or relabelled or any(plan.remove for plan in plans):
             tidy(connection, SLIDES, exact_below=None)
+        unread = follow_reports(
+            store, connection, texts, exact_below=exact_below, tell=tell, still_held=still_held
+        )
+        failed = [*(item for plan in plans for item in plan.failed.items()), *unread.items()]
         report = SyncReport(
             added=sum(slide not in plan.failed for plan in plans for slide in plan.add),
             replaced=sum(slide not in plan.failed for plan in plans for slide in plan.replace),
@@ -119,7 +132,11 @@ def synchronise(
             rows=rows,
             left_out=left_out,
             relabelled=relabelled,
-            failed=tuple(item for plan in plans for item in plan.failed.items()),
+            failed=tuple(failed),
+            reports=texts.written,
+            passages=texts.passages,
+            reports_removed=len(texts.remove),
+            reports_unchanged=texts.unchanged,
         )
         tell("end")
         log.info("index synchronised", extra={"added": report.added, "rows": report.rows})

@@ -12,7 +12,7 @@ from slidelake.index.recall import kept_recall, measure_and_keep
 if TYPE_CHECKING:
     from slidelake.index.connection import Connection
 
-__all__ = ["has_vector_index", "tidy"]
+__all__ = ["compact", "has_vector_index", "tidy"]
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +30,16 @@ def tidy(connection: Connection, name: str, *, exact_below: int | None) -> None:
     if table is None:
         return
     rows = table.count_rows()
-    stats = table.stats()["fragment_stats"]
     if exact_below is not None and rows >= exact_below:
         _index(table, rows)
         if has_vector_index(table) and _is_new(connection, table, rows):
             measure_and_keep(connection.store.objects, table)
-    if stats["num_fragments"] > _MANY_FRAGMENTS:
+    compact(table)
+
+
+def compact(table: Any) -> None:
+    """Compact a table of many fragments."""
+    if table.stats()["fragment_stats"]["num_fragments"] > _MANY_FRAGMENTS:
         _optimise(table)
 
 

@@ -330,6 +330,7 @@ class Lake(SearchMethods, TextMethods):
             "slides": len(catalog),
             "patients": int(catalog["patient_id"].nunique()) if len(catalog) else 0,
             "spaces": [spaces[name] for name in sorted(spaces)],
+            "reports": len(self.store.reports.ids()),
             "quarantine": self.store.quarantine.read_all(),
             "runs": len(self.store.objects.list("runs")),
             "index": self.index.status(),

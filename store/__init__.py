@@ -18,12 +18,15 @@ from slidelake.store.many_bags import read_many
 from slidelake.store.metadata import Metadata
 from slidelake.store.metadata_update import MetadataUpdate, update_metadata
 from slidelake.store.migrate import MigrationReport, migrate
+from slidelake.store.names import match_space
 from slidelake.store.objects import Objects
 from slidelake.store.patients import known_patient
 from slidelake.store.profile import ArrayProfile
 from slidelake.store.quarantine import Quarantine, quarantine_key
 from slidelake.store.redact import Redactor, words_of
 from slidelake.store.replicate import CopyReport, replicate
+from slidelake.store.report import TEXT_LIMIT, Report, ReportHead, Section, Source
+from slidelake.store.report_store import ReportStore
 from slidelake.store.shard_writer import ShardWriter
 from slidelake.store.snapshots import Snapshot, Snapshots
 from slidelake.store.streaming import BagLoader, Batch, PatchLoader
@@ -36,6 +39,7 @@ __all__ = [
     "COMPRESSIONS",
     "DEFAULT_TISSUE_RULE",
     "PCA",
+    "TEXT_LIMIT",
     "AnnotationSet",
     "Annotations",
     "ArrayProfile",
@@ -65,10 +69,15 @@ __all__ = [
     "Quarantine",
     "Redactor",
     "Remainder",
+    "Report",
+    "ReportHead",
+    "ReportStore",
+    "Section",
     "ShardWriter",
     "SlideState",
     "Snapshot",
     "Snapshots",
+    "Source",
     "Statistics",
     "StoreInfo",
     "Subject",
@@ -80,6 +89,7 @@ __all__ = [
     "features_of",
     "fingerprint_id",
     "known_patient",
+    "match_space",
     "migrate",
     "moved",
     "parse_geojson",

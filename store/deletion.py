@@ -1,6 +1,7 @@
 """Deletes slides from all that a store keeps: denied first, then dead, then gone.
 
-    deny-list → epoch closed → run reports, quarantine, snapshots, metadata, annotations → arrays → commits → catalog
+    deny-list → epoch closed → run reports, quarantine, snapshots, reports, metadata, annotations → arrays → commits
+    → catalog
 
 The deny-list alone says what has to go: whatever is cut off between two of these steps is finished by the same
 command, or by any later deletion or gc. What tells who belongs to whom (metadata, commits) goes last. Only the
@@ -97,6 +98,7 @@ def delete_slides(
             words |= words_of(uri=uri)
     for trace in traces:
         _close(store, trace.slide_id, now)
+    _deny_reports(store, traces, now)
     done = Deletion([trace.slide_id for trace in traces if trace.known])
     done.unknown = [trace.slide_id for trace in traces if not trace.known]
     done.objects = sweep(store, words, now=now)
@@ -138,6 +140,7 @@ def sweep(store: "FeatureStore", words: Iterable[str] = (), *, now: datetime | N
         "quarantine": _quarantine(store, redactor),
     }
     counts["snapshots"] = _snapshots(store)
+    counts["reports"] = store.reports.forget_denied()
     counts["metadata"] = store.metadata.forget_denied()
     counts["annotations"] = store.annotations.forget_denied()
     gone = sorted(store.denied.among("slide", slides_anywhere(store)))
@@ -234,6 +237,24 @@ def _deny_sources(store: "FeatureStore", trace: _Trace, because: Iterable[str], 
         store.denied.add(uri=uri, because=because, now=now)
     for checksum in sorted(trace.checksums):
         store.denied.add(checksum=checksum, because=because, now=now)
+
+
+def _deny_reports(store: "FeatureStore", traces: Iterable[_Trace], now: datetime) -> None:
+    """Denies what only a patient's name ties to slides, where the last of the patient's slides goes now."""
+    if not store.reports.ids():
+        return
+    catalog, metadata = store.catalog(), store.metadata.read()
+    because: dict[str, set[str]] = {}
+    for trace in traces:
+        patients = set(trace.patients)
+        if "patient_id" in metadata:
+            said = metadata.loc[metadata["slide_id"] == trace.slide_id, "patient_id"].dropna()
+            patients |= set(said.astype("str"))
+        for patient_id in patients - set(catalog["patient_id"]):
+            entry = store.denied.entry(slide_id=trace.slide_id) or {}
+            because.setdefault(patient_id, set()).update(entry.get("because", ()))
+    for patient_id, hashes in because.items():
+        store.reports.deny_of_patient(patient_id, hashes, now)
 
 
 def _arrays(store: "FeatureStore", slide_id: str) -> int:

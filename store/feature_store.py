@@ -25,6 +25,7 @@ from slidelake.store.metadata import Metadata
 from slidelake.store.objects import Objects
 from slidelake.store.quarantine import Quarantine
 from slidelake.store.redact import Redactor
+from slidelake.store.report_store import ReportStore
 from slidelake.store.reports import put_report
 from slidelake.store.snapshots import Snapshots
 from slidelake.store.store_reader import StoreReader
@@ -49,6 +50,7 @@ class FeatureStore(StoreReader):
         self.quarantine = Quarantine(objects, self.denied)
         self.snapshots = Snapshots(self)
         self.annotations = Annotations(self)
+        self.reports = ReportStore(self)
 
     @classmethod
     def open(

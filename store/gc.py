@@ -92,6 +92,7 @@ def collect_garbage(
     report = GcReport(dry_run=dry_run)
     if not dry_run:
         report.swept = sweep(store, now=now)
+        store.reports.tidy()
     listed = {key: _listed(store.objects, key) for key in store.objects.list(_FOLDER)}
     aged = {key for key, (when, _) in listed.items() if when + grace <= now}
     known = set().union(*(listed[key][1] for key in aged)) if aged else set()

@@ -26,7 +26,7 @@ DEFAULT_TISSUE_RULE = "default1"
 #: What else may lie in a folder that becomes a store: leftovers of a creation that was cut off.
 _OURS = {
     *("commits", "slides", "metadata", "snapshots", "quarantine", "runs", "catalog", "index", "gc"),
-    "denied",
+    *("denied", "reports"),
 }
 
 

@@ -1,6 +1,7 @@
 """Copies a store to another URL, and brings a copy up to date: only what is new travels.
 
-    deny-list → what was deleted goes → slides (arrays, then their commits) → snapshots → metadata → annotations → runs
+    deny-list → what was deleted goes → slides (arrays, then their commits) → snapshots → metadata → reports
+    → annotations → run reports
 
 A copy has the store's id and keys: it is the same store in another place, and not written by others. Commits
 are put only when their arrays are there, whole and durable, a slide's grid before its bags: a copy that was cut
@@ -31,6 +32,7 @@ from slidelake.store.info import create_info, read_info
 from slidelake.store.layout import COMMITS, CommitKey, SlideState, closed_epoch, states_of
 from slidelake.store.objects import Objects
 from slidelake.store.pinned import PinnedStore
+from slidelake.store.report_store import report_key
 from slidelake.store.selection import restricted
 from slidelake.store.snapshots import SNAPSHOTS
 
@@ -52,8 +54,8 @@ class CopyReport:
 
     `slides` and `already` are how many slides were asked for, and how many of them were there; `commits`,
     `files` and `bytes` what travelled for the others; `removed` slides that were deleted at the source and now are
-    at the copy; `snapshots`, `runs`, `annotations` and `metadata` what of these changed there; `foreign` live commits
-    of the copy that the source does not have; `failed` slides that could not be copied, and why.
+    at the copy; `snapshots`, `runs`, `reports`, `annotations` and `metadata` what of these changed there; `foreign`
+    live commits of the copy that the source does not have; `failed` slides that could not be copied, and why.
     """
 
     url: str
@@ -66,6 +68,7 @@ class CopyReport:
     snapshots: int = 0
     runs: int = 0
     annotations: int = 0
+    reports: int = 0
     metadata: bool = False
     foreign: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
@@ -77,7 +80,7 @@ class CopyReport:
 
     @property
     def changed(self) -> bool:
-        small = self.snapshots or self.runs or self.annotations or self.metadata
+        small = self.snapshots or self.runs or self.reports or self.annotations or self.metadata
         return bool(self.commits or self.removed or small)
 
     def to_dict(self) -> dict[str, Any]:
@@ -98,8 +101,8 @@ def replicate(
 ) -> CopyReport:
     """Copies what is live, or what a snapshot pins, to `url`: a new place, or an older copy of this store.
 
-    `spaces` and `slides` restrict it (as in `Snapshots.create`); then only the metadata of slides that the copy
-    holds travels, and of snapshots only the one named. What was deleted here since goes there too. Each array's
+    `spaces` and `slides` restrict it (as in `Snapshots.create`); then only metadata and reports of slides that
+    the copy holds travel, and of snapshots only the one named. What was deleted here since goes there too. Each array's
     shape, type and size are checked before its commit is put; with `verify` its checksum is made again. Files are
     read in blocks, `threads` slides at once. A slide that cannot be copied is in the report and stops nothing.
     `progress` is called as in `verify`. Raises UsageError for the store itself or one of its folders, StoreError
@@ -120,6 +123,7 @@ def replicate(
         _snapshots(store, copy, report, only=snapshot)
     _metadata(store, copy, report, whole)
     _annotations(store, copy, report)
+    report.reports = _reports(store, copy, whole)
     if whole:
         _runs(store.objects, copy.objects, report)
     log.info("copied", extra={"commits": report.commits, "bytes": report.bytes, "failed": len(report.failed)})
@@ -327,6 +331,27 @@ def _annotations(store: FeatureStore, copy: FeatureStore, report: CopyReport) ->
     for key in sorted(there - said):
         copy.objects.delete(key)
         report.annotations += 1
+
+
+def _reports(store: FeatureStore, copy: FeatureStore, whole: bool) -> int:
+    """Makes the copy's reports those of the store, byte for byte; how many changed. The new ones travel first."""
+    wanted = store.reports.versions()
+    if not whole:
+        slides, patients = set(copy.slide_ids()), set(copy.catalog()["patient_id"])
+        wanted = {
+            each.report_id: each.generation
+            for each in store.reports.heads()
+            if (not slides.isdisjoint(each.slide_ids) if each.slide_ids else each.patient_id in patients)
+        }
+    there = copy.reports.versions()
+    changed = {report_id for report_id, number in wanted.items() if there.get(report_id) != number}
+    for report_id in changed:
+        key = report_key(report_id, wanted[report_id])
+        if _travel(store.objects, copy.objects, key):
+            copy.reports.keep_only(report_id, wanted[report_id])
+    for report_id in there.keys() - wanted.keys():
+        copy.reports.remove(report_id)
+    return len(changed | (there.keys() - wanted.keys()))
 
 
 def _runs(source: Objects, copy: Objects, report: CopyReport) -> None:

@@ -16,6 +16,7 @@ from slidelake.store.layout import SlideState, Subject
 from slidelake.store.listing import readers
 from slidelake.store.objects import Objects
 from slidelake.store.profile import ArrayProfile
+from slidelake.store.report_store import REPORTS
 
 if TYPE_CHECKING:
     from slidelake.store.feature_store import FeatureStore
@@ -59,7 +60,7 @@ def verify(
 ) -> VerifyReport:
     """Checks every live commit: its arrays are there with the committed shape, dtype and size (and, on a local
     store, a sound index), its group has the committed attributes, bags belong to the committed grid; and the
-    metadata can be read.
+    metadata and the reports can be read.
 
     `deep` also reads all of them and makes their checksums again. `progress` is called as
     `progress("start", total=slides)`, `progress("slide", slide_id=…)`, `progress("end")`.
@@ -78,6 +79,7 @@ def verify(
             report.commits += len(state.keys)
             tell("slide", slide_id=state.slide_id)
     _cohort(store, report)
+    _reports(store, report)
     tell("end")
     return report
 
@@ -104,6 +106,15 @@ def _cohort(store: "FeatureStore", report: VerifyReport) -> None:
                 f"Restore {store.objects.url_of(key)} from a copy, or remove it: then the one before counts.",
             )
         )
+
+
+def _reports(store: "FeatureStore", report: VerifyReport) -> None:
+    for report_id in store.reports.ids():
+        try:
+            list(store.reports.iterate([report_id]))
+        except DamagedStoreError as exc:
+            key = f"{REPORTS}/{report_id}"
+            report.problems.append(Problem("", key, exc.problem, exc.remedy))
 
 
 def _slide(objects: Objects, state: SlideState, deep: bool) -> list[Problem]:

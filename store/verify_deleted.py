@@ -79,7 +79,8 @@ def verify_deleted(
     rewritten by the deletion itself. Raises StoreError where the deny-list was made with another key.
     """
     report = DeletedReport(store.denied.count(), now=now or datetime.now(UTC))
-    for look in (_slides, _commits, _quarantine, _metadata, _snapshots, _annotations, _catalog, _runs):
+    looks = (_slides, _commits, _quarantine, _metadata, _reports, _snapshots, _annotations, _catalog, _runs)
+    for look in looks:
         report.remains += look(store, grace)
     return report
 
@@ -144,6 +145,11 @@ def _metadata(store: "FeatureStore", grace: timedelta) -> Iterator[Remainder]:
     for key in store.objects.list("metadata"):
         if rows := _rows_of_denied(store, key):
             yield Remainder(key, f"{rows} rows of deleted slides or patients", None, _AGAIN)
+
+
+def _reports(store: "FeatureStore", grace: timedelta) -> Iterator[Remainder]:
+    for key, what in store.reports.denied().items():
+        yield Remainder(key, what, None, _AGAIN)
 
 
 def _snapshots(store: "FeatureStore", grace: timedelta) -> Iterator[Remainder]:

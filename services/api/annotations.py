@@ -136,5 +136,5 @@ def _after(context: Context, slide_id: str, name: str, if_match: str | None) -> 
 
 
 def _headers(found: AnnotationSet) -> dict[str, str]:
-    headers = {"Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff"}
+    headers = {"Cache-Control": "private, no-cache"}
     return {**headers, "ETag": f'"{found.version}"'} if found.version else headers

@@ -45,6 +45,12 @@ class ByteCache(Generic[T]):
                 _, gone = self._kept.popitem(last=False)
                 self._bytes -= self._size(gone)
 
+    def drop(self, gone: Callable[[Hashable], bool]) -> None:
+        """Let go of the values whose keys are `gone`."""
+        with self._lock:
+            for key in [key for key in self._kept if gone(key)]:
+                self._bytes -= self._size(self._kept.pop(key))
+
     def clear(self) -> None:
         """Let go of all of them."""
         with self._lock:

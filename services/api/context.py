@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,24 +12,25 @@ import numpy as np
 from fastapi import Depends, Request
 from numpy.typing import NDArray
 
-from slidelake.errors import SlidelakeError
 from slidelake.services.api.audit import AuditLog
 from slidelake.services.api.byte_cache import ByteCache
 from slidelake.services.api.catalog_view import CatalogView, Row, read_catalog_view
 from slidelake.services.api.metrics import Metrics
 from slidelake.services.api.models import SpaceInfo
 from slidelake.services.api.remembered import Remembered
+from slidelake.services.api.reports_view import read_reports
 from slidelake.services.api.sessions import Sessions
 from slidelake.services.api.settings import ServeSettings
 from slidelake.services.api.slide_pool import SlidePool
 from slidelake.services.api.sources import Slide, SourceBook, Sources, unknown_slide
 from slidelake.services.api.spaces import read_spaces
 from slidelake.services.api.tokens import Tokens
+from slidelake.store import match_space
 
 if TYPE_CHECKING:
     from slidelake.services.api.auth import Caller
     from slidelake.services.lake import Lake
-    from slidelake.store import SlideState
+    from slidelake.store import ReportHead, SlideState
 
 __all__ = ["Context", "Picture", "SharedContext", "shared_context"]
 
@@ -60,15 +62,17 @@ class Context:
         self.thumbnails: ByteCache[NDArray[np.uint8]] = ByteCache(
             settings.thumbnail_bytes, lambda picture: picture.nbytes
         )
-        self.catalog: Remembered[CatalogView] = Remembered(
-            lambda: read_catalog_view(lake.store), settings.fresh_for
-        )
+        self._shown: frozenset[str] = frozenset()
+        self.catalog: Remembered[CatalogView] = Remembered(self._read_catalog, settings.fresh_for)
         self.states: Remembered[dict[str, SlideState]] = Remembered(lake.store.states, settings.fresh_for)
         self.spaces: Remembered[list[SpaceInfo]] = Remembered(
             lambda: read_spaces(lake.store, self.catalog.get(), self.states.get()), settings.fresh_for
         )
         lake.index.serve(fresh_for=settings.fresh_for, resident_bytes=settings.resident_bytes)
         self.status: Remembered[dict[str, Any]] = Remembered(lake.status, settings.fresh_for)
+        self.reports: Remembered[dict[str, ReportHead]] = Remembered(
+            lambda: read_reports(lake.store), settings.fresh_for
+        )
         #: Decodes and draws: as many at once as there are processors; more would only get in each other's way.
         self.painters = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="slidelake-pixels")
         self._audit = AuditLog(settings.audit) if settings.audit is not None else None
@@ -102,24 +106,42 @@ class Context:
                 raise unknown_slide(slide_id)
         return self.sources.get(slide_id)
 
+    def space(self, name: str | None) -> str:
+        """A space's full name for what a caller wrote, by the remembered listing. Raises UnknownSpaceError."""
+        return match_space(name, [each.space for each in self.spaces.get()])
+
     def thumbnail(self, slide: Slide) -> NDArray[np.uint8] | None:
         """(h, w, 3) the stored thumbnail, which others share: do not write into it; None where there is none."""
         if not slide.overview:
             return None
-        kept = self.thumbnails.get(slide.overview)
+        key = (slide.slide_id, slide.overview)
+        kept = self.thumbnails.get(key)
         if kept is None:
             kept = np.ascontiguousarray(self.sources.overview(slide).thumbnail)
-            self.thumbnails.put(slide.overview, kept)
+            self.thumbnails.put(key, kept)
         return kept
 
     def changed(self, *slide_ids: str) -> None:
-        """Slides were deleted or added: forget what was known of them, and the listings."""
-        for slide_id in slide_ids:
-            if (book := self.sources.peek(slide_id)) is not None:
-                self.pool.forget(book.slide.uri)
-            self.sources.forget(slide_id)
-        for listing in (self.catalog, self.states, self.spaces, self.status):
+        """Slides were deleted or added: nothing of them stays in memory; the listings are made again."""
+        self._let_go(slide_ids)
+        for listing in (self.catalog, self.states, self.spaces, self.status, self.reports):
             listing.forget()
+
+    def _read_catalog(self) -> CatalogView:
+        """The catalog as it is now; of slides that another program deleted nothing stays in memory."""
+        view = read_catalog_view(self.lake.store)
+        self._let_go(self._shown - view.by_id.keys())
+        self._shown = frozenset(view.by_id)
+        return view
+
+    def _let_go(self, slide_ids: Iterable[str]) -> None:
+        gone = frozenset(slide_ids)
+        for slide_id in gone:
+            if (known := self.sources.forget(slide_id)) is not None:
+                self.pool.forget(known.slide.uri)
+        if gone:
+            for kept in (self.pictures, self.thumbnails):
+                kept.drop(lambda key: isinstance(key, tuple) and key[0] in gone)
 
     def audit(self, caller: "Caller", action: str, **facts: Any) -> None:
         """Record what a caller did: `context.audit(caller, "search", kind="patch", space=…, hits=…)`."""
@@ -137,9 +159,9 @@ class Context:
             self.spaces.get()
             import_module("slidelake.ingest.readers.openslide")
             import_module("slidelake.ingest.pixels")
-        except SlidelakeError as exc:
-            # The first caller who needs it is told.
-            log.warning("the lake could not be read yet", extra={"error": str(exc)})
+        except Exception:
+            # Who asks first is told what it is.
+            log.warning("the lake could not be read yet", exc_info=True)
 
     def close(self) -> None:
         """Close slides and files; the app does it when it stops."""

@@ -14,6 +14,7 @@ from slidelake.errors import (
     GridMismatchError,
     IndexStateError,
     KernelError,
+    ReportError,
     ServiceError,
     SlideDeletedError,
     SlideError,
@@ -30,6 +31,7 @@ __all__ = ["COMMON_ANSWERS", "add_error_answers", "error_answer", "status_of"]
 _STATUS: tuple[tuple[type[SlidelakeError], int], ...] = (
     (UnknownNameError, 404),
     (UsageError, 400),
+    (ReportError, 400),
     (KernelError, 400),
     (IndexStateError, 409),
     (AlreadyCommittedError, 409),

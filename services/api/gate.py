@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -151,7 +152,7 @@ class Gate:
         access.info(
             "%s %s",
             _method(scope),
-            scope["path"],
+            quote(scope["path"]),  # a line's end in it would begin a line of the log
             extra={
                 "status": visit.status,
                 "ms": round(seconds * 1000, 1),

@@ -1,13 +1,14 @@
 """What changes the lake: slides deleted, the index brought up to date. Callers need the scope `write`."""
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 
 from slidelake.errors import UsageError
 from slidelake.services.api.auth import Writer
 from slidelake.services.api.context import SharedContext
+from slidelake.services.api.models import DeletionAnswer, SyncAnswer
 
 __all__ = ["router"]
 
@@ -20,7 +21,7 @@ def delete_slide(
     context: SharedContext,
     caller: Writer,
     confirm: Annotated[str, Query(max_length=200, description="The slide's id once more.")] = "",
-) -> dict[str, Any]:
+) -> DeletionAnswer:
     """Delete a slide from the store, the index and all records, and keep it out. It cannot be undone."""
     known = context.source(slide_id).slide.slide_id
     if confirm != known:
@@ -34,13 +35,13 @@ def delete_slide(
         # Also after half of it: what is gone must not be shown.
         context.changed(known)
     context.audit(caller, "delete", slide=known, index_rows=report.index_rows)
-    return report.to_dict()
+    return DeletionAnswer.model_validate(report.to_dict())
 
 
 @router.post("/api/index/sync")
-def sync(context: SharedContext, caller: Writer) -> dict[str, Any]:
+def sync(context: SharedContext, caller: Writer) -> SyncAnswer:
     """Make the index follow the store; waits for another sync to end."""
     report = context.lake.index.sync()
     context.changed()
     context.audit(caller, "index sync", changed=report.changed)
-    return {**asdict(report), "changed": report.changed}
+    return SyncAnswer.model_validate({**asdict(report), "changed": report.changed})

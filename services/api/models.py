@@ -8,14 +8,21 @@ __all__ = [
     "AggregatorOfSlide",
     "ColumnInfo",
     "DeepZoomInfo",
+    "DeletionAnswer",
     "Described",
     "ErrorAnswer",
     "GridInfo",
+    "ReportAnswer",
+    "ReportEntry",
     "ReportLine",
+    "ReportSection",
+    "ReportSource",
     "SlideDetails",
     "SlidePage",
     "SlideSummary",
     "SpaceInfo",
+    "StatusAnswer",
+    "SyncAnswer",
 ]
 
 Pixels = Literal["slide", "thumbnail", "none"]
@@ -132,3 +139,105 @@ class ColumnInfo(BaseModel):
     kind: str = Field(description="text, integer, number or boolean.", examples=["text"])
     level: str = Field(description="slide or patch.", examples=["slide"])
     values: list[Any] | None = None
+
+
+class ReportEntry(BaseModel):
+    """A report in a list."""
+
+    report_id: str = Field(examples=["TCGA-CR-7395.8a31b2c4"])
+    title: str
+    patient_id: str = Field(examples=["TCGA-CR-7395"])
+    slide_ids: list[str] = Field(
+        description="The slides that it names; none: it is about all of its patient's."
+    )
+    sections: list[str] = Field(examples=[["Diagnosis", "Microscopic description"]])
+
+
+class ReportSection(BaseModel):
+    """A named part of a report: characters `start` to `end` of its text; no name before the first heading."""
+
+    name: str
+    start: int
+    end: int
+
+
+class ReportSource(BaseModel):
+    """Where a report came from; `ocr_confidence` 0 to 100 where it was read by OCR."""
+
+    uri: str
+    kind: str = Field(examples=["pdf"])
+    sha256: str
+    pages: int
+    ocr_confidence: float | None
+
+
+class ReportAnswer(BaseModel):
+    """A report with its text."""
+
+    report_id: str
+    patient_id: str
+    slide_ids: list[str]
+    title: str
+    text: str
+    sections: list[ReportSection]
+    source: ReportSource
+    metadata: dict[str, str | int | float | bool]
+    added: str = Field(description="When the lake took this text (ISO 8601, UTC).")
+
+
+class SpaceCount(BaseModel):
+    """How much is in a space."""
+
+    space: str
+    slides: int
+    patches: int
+
+
+class IndexStatus(BaseModel):
+    """What the index holds, and how it differs from the store."""
+
+    model_config = ConfigDict(extra="allow")
+
+    state: str = Field(examples=["follows the store"])
+    exists: bool
+    stale: int
+    tables: list[dict[str, Any]]
+
+
+class StatusAnswer(BaseModel):
+    """What the lake holds."""
+
+    model_config = ConfigDict(extra="allow")
+
+    slides: int
+    patients: int
+    spaces: list[SpaceCount]
+    quarantine: list[dict[str, Any]] = Field(
+        description="Slides that did not go in: reason, message, remedy."
+    )
+    runs: int
+    index: IndexStatus
+
+
+class DeletionAnswer(BaseModel):
+    """What was deleted: slides, objects of the store by part, rows of the index."""
+
+    model_config = ConfigDict(extra="allow")
+
+    slides: list[str]
+    objects: dict[str, int]
+    index_rows: int
+    notes: list[str]
+
+
+class SyncAnswer(BaseModel):
+    """What a sync of the index did; `failed` names slides that could not be read, and why."""
+
+    model_config = ConfigDict(extra="allow")
+
+    changed: bool
+    added: int
+    replaced: int
+    removed: int
+    unchanged: int
+    failed: list[tuple[str, str]]

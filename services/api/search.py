@@ -4,7 +4,6 @@ import base64
 import binascii
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 from fastapi import APIRouter
 
@@ -57,7 +56,6 @@ def search_slides(asked: SlideSearch, context: SharedContext, caller: Reader) ->
             region.slide, box=region.box, polygon=region.polygon, find="slides", **common
         )
     else:
-        _no_patient_of_its_own(common, "a vector")
         assert query.vector is not None
         hits = index.search_vector(query.vector, aggregator=asked.aggregator, **common)
     context.audit(
@@ -88,7 +86,6 @@ def patch_hits(context: Context, asked: PatchSearch) -> "Hits":
         return index.search_region(
             query.region.slide, box=query.region.box, polygon=query.region.polygon, **common
         )
-    _no_patient_of_its_own(common, next(name for name in ("image", "vector", "text") if getattr(query, name)))
     if query.image is not None:
         return index.search_image(image_bytes(query), mpp=query.mpp, **common)
     if query.text is not None:
@@ -131,14 +128,6 @@ def _common(context: Context, asked: PatchSearch | SlideSearch) -> dict[str, Any
     }
 
 
-def _no_patient_of_its_own(common: dict[str, Any], what: str) -> None:
-    """Only what comes from a slide has a patient that could be left out."""
-    if common.pop("exclude_same_patient"):
-        raise QueryError(
-            f"the query ({what}) has no patient to leave out", remedy="Name the patient: exclude_patient."
-        )
-
-
 def _told(hits: "Hits", began: float) -> dict[str, Any]:
     query = hits.query
     names = ("kind", "slide_id", "patient_id", "row", "x", "y", "width", "height", "patches")
@@ -163,7 +152,6 @@ def _patch_hit(context: Context, hit: "Hit") -> PatchHit | None:
     assert hit.y is not None
     footprint = grid.pair("footprint_level0") if grid is not None else None
     width, height = footprint or (0, 0)
-    place = {"x": hit.x, "y": hit.y, "space": hit.space}
     return PatchHit(
         rank=hit.rank,
         score=hit.score,
@@ -175,6 +163,8 @@ def _patch_hit(context: Context, hit: "Hit") -> PatchHit | None:
         footprint=footprint,
         mpp=grid.mpp if grid is not None else None,
         metadata=hit.metadata,
-        patch=context.url(f"/api/slides/{quoted(hit.slide_id)}/patch.jpeg?{urlencode(place)}"),
+        patch=context.url(
+            f"/api/slides/{quoted(hit.slide_id)}/patch.jpeg?x={hit.x}&y={hit.y}&space={quoted(hit.space)}"
+        ),
         link=slide_link(hit.slide_id, hit.x, hit.y, width or None, height or None),
     )

@@ -17,6 +17,7 @@ __all__ = [
     "SlideQuery",
     "SlideSearch",
     "Strict",
+    "WhereIn",
 ]
 
 Name = Annotated[str, Field(min_length=1, max_length=300)]

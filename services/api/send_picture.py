@@ -15,7 +15,7 @@ __all__ = ["looked_up", "send_picture"]
 T = TypeVar("T")
 
 #: A browser may show a picture this long without asking; then it asks, and mostly gets a 304.
-_KEEP = "private, max-age=300"
+_KEEP = "private, max-age=60"
 
 
 async def looked_up(context: Context, slide_id: str) -> SourceBook:

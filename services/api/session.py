@@ -53,6 +53,7 @@ async def sign_in(said: SignIn, request: Request, response: Response, context: S
     token = context.tokens.find(said.token)
     if token is None:
         raise SignInError("the token is not one of this server's", remedy="Ask who runs the server for one.")
+    context.audit(Caller(token.name), "sign in")
     response.set_cookie(
         COOKIE,
         context.sessions.begin(token),

@@ -18,6 +18,7 @@ from slidelake.services.api.models import (
     SlidePage,
     SlideSummary,
 )
+from slidelake.services.api.reports_view import reports_of_slide
 from slidelake.services.api.sources import Slide, SourceBook
 from slidelake.services.links import quoted
 
@@ -152,5 +153,6 @@ def _aggregators(context: Context, known: Slide) -> list[AggregatorOfSlide]:
 
 
 def _reports(context: Context, row: Row) -> list[ReportLine]:
-    """The patient's reports, where the lake has a place for them."""
-    return []
+    """The slide's reports, and those of its patient that name no slide."""
+    heads = reports_of_slide(context.reports.get().values(), row.slide_id, row.patient_id)
+    return [ReportLine(report_id=head.report_id, title=head.title) for head in heads]

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from slidelake.errors import UnknownSlideError
-from slidelake.store import Grid, Overview, Pooled
 
 if TYPE_CHECKING:
-    from slidelake.store import Commit, FeatureStore, SlideState
+    from slidelake.store import Commit, FeatureStore, Overview, SlideState
 
 __all__ = ["GridFacts", "Slide", "SourceBook", "Sources", "unknown_slide"]
 
@@ -108,7 +107,6 @@ class Sources:
         now = time.monotonic()
         state = self._store.state(slide_id)
         if not state.keys:
-            self.forget(slide_id)
             raise unknown_slide(slide_id)
         with self._lock:
             kept = self._kept.get(slide_id)
@@ -122,20 +120,13 @@ class Sources:
                 self._kept.popitem(last=False)
         return book
 
-    def forget(self, slide_id: str) -> None:
-        """The slide was deleted or changed: it is looked up anew."""
+    def forget(self, slide_id: str) -> SourceBook | None:
+        """The slide was deleted or changed: it is looked up anew. Returns what was known of it."""
         with self._lock:
-            self._kept.pop(slide_id, None)
+            kept = self._kept.pop(slide_id, None)
+        return kept[1] if kept is not None else None
 
-    def grid(self, slide: Slide, grid_id: str) -> Grid:
-        """A committed grid of the slide."""
-        return self._store.grid(slide.slide_id, grid_id)
-
-    def pooled(self, slide: Slide, space: str, aggregator_id: str) -> Pooled:
-        """A committed embedding of the slide."""
-        return self._store.pooled(slide.slide_id, space, aggregator_id)
-
-    def overview(self, slide: Slide) -> Overview:
+    def overview(self, slide: Slide) -> "Overview":
         """The slide's thumbnail and masks. Raises UnknownSlideError for slides that came in as features."""
         return self._store.overview(slide.slide_id)
 

@@ -1,6 +1,6 @@
 """What the lake holds and how the server does: status, spaces, columns, health, metrics."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
@@ -8,7 +8,7 @@ from slidelake._version import __version__
 from slidelake.services.api.auth import Reader
 from slidelake.services.api.context import SharedContext
 from slidelake.services.api.metrics import CONTENT_TYPE_LATEST
-from slidelake.services.api.models import ColumnInfo, SpaceInfo
+from slidelake.services.api.models import ColumnInfo, SpaceInfo, StatusAnswer
 
 __all__ = ["router"]
 
@@ -32,9 +32,9 @@ def metrics(context: SharedContext, caller: Reader) -> Response:
 
 
 @router.get("/api/status")
-def status(context: SharedContext, caller: Reader) -> dict[str, Any]:
+def status(context: SharedContext, caller: Reader) -> StatusAnswer:
     """Counts by space, the quarantine, and whether the index follows the store."""
-    return context.status.get()
+    return StatusAnswer.model_validate(context.status.get())
 
 
 @router.get("/api/spaces")
@@ -52,7 +52,7 @@ def columns(
     """The columns that filters may name; those of patches where a space is named."""
     view = context.catalog.get()
     if space is not None:
-        context.lake.store.resolve_space(space)
+        context.space(space)
     return [
         ColumnInfo(
             name=column.name,

@@ -39,8 +39,14 @@ def register(app: typer.Typer) -> None:
                 f"{report.added} bags added, {report.replaced} replaced, {report.removed} removed, "
                 f"{report.relabelled} relabelled, {report.unchanged} unchanged; {report.rows:,} vectors written"
             )
+            if report.reports or report.reports_removed:
+                session.say(
+                    f"{report.reports:,} reports written in {report.passages:,} passages, "
+                    f"{report.reports_removed} removed, {report.reports_unchanged:,} unchanged"
+                )
         elif not report.failed:
-            session.say(f"nothing to do: {report.unchanged} bags are in the index")
+            reports = f", {report.reports_unchanged:,} reports" if report.reports_unchanged else ""
+            session.say(f"nothing to do: {report.unchanged} bags{reports} are in the index")
         for slide_id, why in report.failed:
             session.errors.print(f"[red]not indexed:[/red] {escape(f'{slide_id}: {why}')}", soft_wrap=True)
         return code

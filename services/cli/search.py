@@ -1,4 +1,4 @@
-"""`slidelake search`: where else does this appear?"""
+"""`slidelake search`: where else does this appear, and which report says so?"""
 
 from enum import StrEnum
 from pathlib import Path
@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from slidelake.errors import UsageError
+from slidelake.services.cli.search_reports import search_reports
 from slidelake.services.cli.session import Session, command
 
 
@@ -74,15 +75,30 @@ def register(app: typer.Typer) -> None:
         ] = False,
         exclude_patient: Annotated[str | None, typer.Option(help="Leave out this patient.")] = None,
         exact: Annotated[bool, typer.Option("--exact", help="Compare with every patch.")] = False,
+        text: Annotated[
+            str | None,
+            typer.Option(
+                help="Words as the query: --in reports, or for patches where the encoder reads words."
+            ),
+        ] = None,
+        within: Annotated[
+            str, typer.Option("--in", help="Where --text is looked for: reports, or patches (the default).")
+        ] = "",
+        mode: Annotated[str, typer.Option(help="With --text: hybrid, text or vector.")] = "hybrid",
         out: Annotated[Path, typer.Option(help="Gallery: OUT.png and OUT.html.")] = Path("hits"),
         gallery: Annotated[bool, typer.Option("--gallery/--no-gallery", help="Draw the pictures.")] = True,
     ) -> int:
         """Find the patches (or, for a whole slide, the slides) that look most alike."""
-        if (slide is None) == (image is None):
+        if sum(each is not None for each in (slide, image, text)) != 1:
             raise UsageError(
                 "a search needs one query",
-                remedy="Pass --slide ID --at X,Y, or --slide ID --region X,Y,W,H, or --slide ID, or --image FILE.",
+                remedy="Pass --slide ID (alone, with --at X,Y or with --region X,Y,W,H), or --image FILE, or --text "
+                "WORDS --in reports.",
             )
+        if within not in ("", "patches", "reports") or (within and text is None):
+            raise UsageError(f"nothing is looked for in {within!r}", remedy="Pass --text with --in reports.")
+        if text is not None and within == "reports":
+            return search_reports(session, text, k, mode, where, exclude_patient)
         result = session.lake().search(
             slide=slide,
             at=_parse_place(at) if at else None,
@@ -90,6 +106,7 @@ def register(app: typer.Typer) -> None:
             find=find.value if find is not None else None,
             image=image,
             mpp=mpp,
+            text=text,
             space=space,
             aggregator=aggregator,
             k=k,

@@ -23,7 +23,10 @@ def register(app: typer.Typer) -> None:
             listed = lake.slides[["slide_id", "patient_id", "n_patches", "spaces", "uri"]]
             state["each_slide"] = json.loads(listed.to_json(orient="records"))
         session.emit({"ok": True, **state})
-        session.say(f"{escape(state['store'])}: {state['slides']:,} slides of {state['patients']:,} patients")
+        reports = f", {state['reports']:,} reports" if state["reports"] else ""
+        session.say(
+            f"{escape(state['store'])}: {state['slides']:,} slides of {state['patients']:,} patients{reports}"
+        )
         if state.get("each_slide"):
             table = Table()
             for column in ("slide", "patient", "patches", "spaces"):

@@ -28,6 +28,7 @@ SlidelakeError                      exit code 1 unless said otherwise
 │   ├── FeatureFileError                       feature-file
 │   ├── MissingFactError                       fact-missing
 │   └── WorkerLostError                        worker-lost
+├── ReportError                 one report cannot go in; the others do
 ├── StoreError
 │   ├── NotAStoreError (FileNotFoundError)
 │   ├── StoreVersionError
@@ -85,6 +86,7 @@ __all__ = [
     "NotAllowedError",
     "NotFiniteError",
     "QueryError",
+    "ReportError",
     "ServiceError",
     "SignInError",
     "SlideDeletedError",
@@ -254,6 +256,10 @@ class MissingFactError(SlideError):
 
 class WorkerLostError(SlideError):
     reason = "worker-lost"
+
+
+class ReportError(SlidelakeError):
+    """One report cannot go in: its file, row or ids. `slide` says where it stands, file and line."""
 
 
 class StoreError(SlidelakeError):

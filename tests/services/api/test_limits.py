@@ -188,7 +188,7 @@ def test_each_error_has_its_status_and_the_one_form(lake, kind, status):
     }
 
 
-def test_what_nobody_expected_is_a_500_that_tells_nothing_but_its_number(lake, caplog):
+def test_what_nobody_expected_is_a_500_that_tells_nothing_but_its_number(lake, heard):
     def fail() -> None:
         raise ZeroDivisionError("a secret")
 
@@ -200,7 +200,7 @@ def test_what_nobody_expected_is_a_500_that_tells_nothing_but_its_number(lake, c
     assert answer.status_code == 500
     assert "my-own-7" in error(answer)["problem"]
     assert "secret" not in answer.text
-    (record,) = [each for each in caplog.records if each.exc_info]
+    (record,) = [each for each in heard if each.exc_info]
     assert record.request_id == "my-own-7"
 
 
@@ -239,6 +239,12 @@ def test_every_answer_has_its_number_and_the_headers_of_safety(client):
     hostile = client.get("/health", headers={"x-request-id": "a b\tc"})
     assert len(hostile.headers["x-request-id"]) == 16
     assert client.get("/health", headers={"x-request-id": "kept-1"}).headers["x-request-id"] == "kept-1"
+
+
+def test_a_path_cannot_write_lines_of_the_log(client, heard):
+    client.get("/api/a%0a2026-01-01 INFO forged%1b[31m")
+    (record,) = [each for each in heard if each.name == "slidelake.api.access"]
+    assert record.getMessage() == "GET /api/a%0A2026-01-01%20INFO%20forged%1B%5B31m"
 
 
 def test_metrics_count_what_happened(lake):

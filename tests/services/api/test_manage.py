@@ -9,6 +9,7 @@ import pytest
 from slidelake.errors import UsageError
 from slidelake.services.api.audit import AuditLog
 from slidelake.services.api.tokens import Tokens, new_token
+from slidelake.services.lake import open as open_lake
 from tests.services.api.lakes import error, fill, served
 
 
@@ -43,11 +44,24 @@ def test_deleting_a_slide(tmp_path):
             assert answer.status_code == 404
         again = client.request("DELETE", "/api/slides/S1", params={"confirm": "S1"})
         assert again.status_code == 404
-        assert client.app.state.context.pool.open == 0
-        assert client.get("/api/status").json()["index"]["state"] == "follows the store"
+        context = client.app.state.context
+        assert (context.pool.open, context.pictures.bytes, context.thumbnails.bytes) == (0, 0, 0)
+        tables = client.get("/api/status").json()["index"]["tables"]
+        assert [(table["slides"], table["gone"]) for table in tables] == [(1, 0), (1, 0)]
     (deleted,) = [line for line in lines(audit) if line["action"] == "delete"]
     assert (deleted["caller"], deleted["slide"]) == ("ward-4", "S1")
     assert token not in audit.read_text()
+
+
+def test_a_slide_that_another_program_deletes(tmp_path):
+    lake = fill(tmp_path, slides=2)
+    with served(lake, fresh_for=0.0) as client:
+        assert client.get("/api/slides/S1_files/9/0_0.jpeg").status_code == 200
+        open_lake(tmp_path / "lake").delete(slide="S1")
+        assert client.get("/api/slides/S1_files/9/0_0.jpeg").status_code == 404
+        context = client.app.state.context
+        assert (context.pool.open, context.pictures.bytes) == (0, 0)
+        assert slides(client) == ["S2"]
 
 
 def test_the_index_is_brought_up_to_date(tmp_path):
