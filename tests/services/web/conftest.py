@@ -88,8 +88,8 @@ class Watched:
     def __init__(self) -> None:
         self.origins: set[str] = set()
         self.complaints: list[str] = []
-        #: Statuses that a test provokes: Chromium puts every failed request on the console.
-        self.provoked: set[int] = set()
+        #: Statuses and failures that a test provokes: Chromium puts every failed request on the console.
+        self.provoked: set[int | str] = set()
 
     def watch(self, page: Page) -> None:
         page.on("request", lambda request: self.origins.add(_origin(request.url)))
@@ -97,7 +97,9 @@ class Watched:
         page.on("console", lambda said: self._said(said.type, said.text))
 
     def _said(self, kind: str, text: str) -> None:
-        if kind == "error" and not any(f"status of {status}" in text for status in self.provoked):
+        if kind == "error" and not any(
+            each in text if isinstance(each, str) else f"status of {each} " in text for each in self.provoked
+        ):
             self.complaints.append(text)
 
 

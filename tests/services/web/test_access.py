@@ -87,7 +87,8 @@ def test_light_dark_and_what_the_system_says(open_page: Open) -> None:
     assert brightness() < 60
 
 
-def test_a_server_that_went_away_is_said(open_page: Open) -> None:
+def test_a_server_that_went_away_is_said(open_page: Open, watched) -> None:
+    watched.provoked.add("ERR_INTERNET_DISCONNECTED")
     page = open_page("slides/S1")
     opened(page)
     page.context.set_offline(True)
@@ -107,7 +108,7 @@ def test_a_lake_without_an_index_says_what_to_do(open_page: Open, serve: Serve, 
     slide = tissue_slide(tmp_path / "A.tif", levels=(4,))
     lake = open_lake(tmp_path / "lake")
     lake.ingest(str(slide), sync_index=False, workers=0)
-    page = open_page("slides/A", at=serve(lake))
+    page = open_page("slides/A?x=384&y=384&zoom=1", at=serve(lake))
     opened(page)
     page.keyboard.press("s")
     page.get_by_role("tab", name="Similar").click()

@@ -51,7 +51,7 @@ class SearchPage {
   async #searchReports(text, signal) {
     refill(this.reports, h("h2", {}, "Reports"), h("p", { class: "loading" }, "Searching…"));
     try {
-      const { hits, notes = [] } = await post("api/search/reports", { text, k: 30, mode: "hybrid" }, { signal });
+      const { hits, notes = [] } = await post("api/search/reports", { text, k: 30 }, { signal });
       refill(this.reports, h("h2", {}, "Reports"), notes.map((line) => note(line)));
       if (!hits.length) put(this.reports, emptyBox("No report matches.", "Other words may; “slidelake reports list” shows what is there."));
       else put(this.reports, h("ol", { class: "passages" }, hits.map((hit) => passage(hit))));

@@ -24,9 +24,11 @@ export class AskPanel {
 
   #context(about, withoutOwn) {
     if (about === "all") return {};
-    const { slide, query } = this.stage;
+    const { slide, query, space } = this.stage;
+    const asked = { slide: slide.slide_id, exclude_own_report: withoutOwn };
     const place = about === "query" ? (query?.body ?? {}) : {};
-    const where = place.region ? { region: place.region } : place.x !== undefined ? { x: place.x, y: place.y } : {};
-    return { slide: slide.slide_id, ...where, exclude_own_report: withoutOwn };
+    if (place.region) return { ...asked, region: { polygon: place.region.polygon }, space };
+    if (place.x !== undefined) return { ...asked, x: place.x, y: place.y, space };
+    return asked;
   }
 }
