@@ -2,7 +2,7 @@
 
 import { ApiError, described, url } from "../api.js";
 import { h } from "../dom.js";
-import { remembered } from "../prefs.js";
+import { drawers } from "./drawers.js";
 import { Overlay } from "./overlay.js";
 import { ScaleBar } from "./scalebar.js";
 
@@ -32,7 +32,7 @@ export class Pane extends EventTarget {
     this.osd = OSD({
       element: this.element,
       tileSources: tileSource(slide),
-      drawer: drawer(),
+      drawer: drawers(),
       showNavigationControl: false,
       showNavigator: true,
       navigatorPosition: "TOP_RIGHT",
@@ -46,7 +46,8 @@ export class Pane extends EventTarget {
       zoomPerScroll: 1.25,
       preserveImageSizeOnResize: true,
       maxImageCacheCount: 600,
-      imageLoaderLimit: 6,
+      imageLoaderLimit: 8,
+      maxTilesPerFrame: 24, // of its own it asks for one tile a frame, which keeps slow screens waiting
       gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: false },
       gestureSettingsPen: { clickToZoom: false, dblClickToZoom: false },
       gestureSettingsTouch: { clickToZoom: false, dblClickToZoom: false },
@@ -156,18 +157,6 @@ export class Pane extends EventTarget {
     this.osd.destroy();
     this.element.remove();
   }
-}
-
-/**
- * How tiles are drawn: by WebGL where a graphics card does it, else on a canvas, which is faster than a
- * WebGL that the processor imitates (remote desktops). "slidelake.drawer" in local storage overrides it.
- */
-function drawer() {
-  const wanted = remembered("drawer", null);
-  if (wanted === "webgl" || wanted === "canvas") return [wanted, "canvas", "html"];
-  const fast = document.createElement("canvas").getContext("webgl2", { failIfMajorPerformanceCaveat: true });
-  fast?.getExtension("WEBGL_lose_context")?.loseContext(); // A browser allows only so many of them.
-  return fast ? ["webgl", "canvas", "html"] : ["canvas", "html"];
 }
 
 /** The small map of the whole slide: as long as 150 CSS px, in the slide's own proportions. */
