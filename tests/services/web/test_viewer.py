@@ -55,6 +55,7 @@ def test_magnification_comes_from_the_mpp(open_page: Open) -> None:
         opened(page)
         page.get_by_role("button", name="10×", exact=True).click()
         expect(page.locator(".scale-bar-power")).to_have_text("10×")
+        page.wait_for_timeout(500)  # the zoom runs out
         assert micron_scale(page) == pytest.approx(1.0, rel=1e-3)
         assert viewer(page)["zoom"] == pytest.approx(mpp, rel=1e-3)
 
