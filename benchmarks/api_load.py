@@ -26,8 +26,8 @@ import pandas as pd
 
 from benchmarks.harness import Benchmark, parse_arguments
 from benchmarks.http_load import Answers, Call, closed_loop, open_loop, thinking_clients
-from slidelake.services.lake import Lake
-from slidelake.services.lake import open as open_lake
+from slidelake.services import Lake
+from slidelake.services import open as open_lake
 from slidelake.store import fingerprint_id
 
 GRID_ID = "256px-0.5mpp"
@@ -100,7 +100,7 @@ class Calls:
 
     def __init__(self, slides: int, rows: int, tiles: list[str]) -> None:
         self._chance = random.Random(0)
-        self._slides, self._rows, self._tiles = slides, rows, tiles
+        self._slides, self._rows, self.tiles = slides, rows, tiles
 
     def search(self) -> Call:
         row = self._chance.randrange(self._rows)
@@ -115,7 +115,7 @@ class Calls:
         return Call("search", "POST", "/api/search/patches", json.dumps(asked).encode())
 
     def tile(self) -> Call:
-        return Call("tile", "GET", self._chance.choice(self._tiles))
+        return Call("tile", "GET", self._chance.choice(self.tiles))
 
     def any(self) -> Call:
         """A search among five tiles, as in the open loop."""
@@ -161,7 +161,7 @@ def main() -> int:
         with serving(Path(lake.store.url)) as (url, process):
             calls = Calls(slides, rows, tiles_of(url, seen))
             # The first searches load the vectors, the first look at a tile draws it: neither is what is measured.
-            warm = [Call("tile", "GET", path) for path in calls._tiles] + [calls.search() for _ in range(100)]
+            warm = [Call("tile", "GET", path) for path in calls.tiles] + [calls.search() for _ in range(100)]
             first = _check(closed_loop(url, warm, 2), "first look")
             load = _check(open_loop(url, [(20, calls.search), (100, calls.tile)], seconds), "open loop")
             before = memory_mib(process)

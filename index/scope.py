@@ -43,7 +43,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Opened:
-    """A collection's vector table and the `slides` table, both at one version each, and the latter's rows."""
+    """A collection's vector table and the `slides` table, both at one version each, and the latter's rows.
+
+    What is asked of a table for each search stands here: to ask it takes as long as a small search.
+    """
 
     collection: Collection
     table: Any
@@ -52,11 +55,11 @@ class Opened:
     columns: dict[str, Column]
     approximate: bool
     #: Partitions of the approximate index that a search looks into, as was measured.
-    probes: int = UNMEASURED
-
-    @property
-    def dim(self) -> int:
-        return int(self.table.schema.field("vector").type.list_size)
+    probes: int
+    version: int
+    dim: int
+    #: Of the cohort's metadata that the `slides` table was made from.
+    generation: int
 
 
 @dataclass(frozen=True)
@@ -116,23 +119,26 @@ def open_collection(store: FeatureStore, connection: Connection, collection: Col
             else collection.space
         )
         raise IndexMissingError(f"the index does not hold {what} yet", remedy="Run `slidelake index sync`.")
-    approximate = has_vector_index(table)
+    approximate, schema = has_vector_index(table), slides.schema
     measured = kept_recall(store.objects, collection.table) if approximate else None
     return Opened(
         collection,
         table,
         slides,
         _slide_rows(slides, collection.table),
-        declared_columns(slides.schema, patches=not collection.aggregator),
+        declared_columns(schema, patches=not collection.aggregator),
         approximate,
         measured.probes if measured is not None else UNMEASURED,
+        int(table.version),
+        int(table.schema.field("vector").type.list_size),
+        metadata_generation(schema),
     )
 
 
 def scope_of(store: FeatureStore, opened: Opened, request: Request, live: dict[str, Version]) -> Scope:
     """What `request` may find of what is open, given what is live. FilterError for a filter on no column,
     IndexStaleError for one on a column that came with metadata newer than the index."""
-    labels_changed = metadata_generation(opened.slides.schema) != store.metadata.generation()
+    labels_changed = opened.generation != store.metadata.generation()
     if labels_changed and {c.column for c in request.where.conditions} - set(opened.columns):
         raise IndexStaleError(
             "the filter names a column that the index does not have, and the metadata is newer than the index",

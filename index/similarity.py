@@ -88,7 +88,8 @@ class Similarity:
         else:
             vectors = query_vector(vector)[None]
         bag = self.store.bag(slide_id, full)
-        features = np.asarray(bag.features)
+        mapped = bag.mapped()  # a bag may be gigabytes: its rows are read block by block where they can be
+        features = np.asarray(bag.features) if mapped is None else mapped
         if features.shape[1] != vectors.shape[1]:
             raise QueryError(
                 f"the query has {vectors.shape[1]} dimensions, the space {full} has {features.shape[1]}",

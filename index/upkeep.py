@@ -31,8 +31,8 @@ def tidy(connection: Connection, name: str, *, exact_below: int | None) -> None:
         return
     rows = table.count_rows()
     if exact_below is not None and rows >= exact_below:
-        _index(table, rows)
-        if has_vector_index(table) and _is_new(connection, table, rows):
+        changed = _index(table, rows)
+        if changed or kept_recall(connection.store.objects, name) is None:
             measure_and_keep(connection.store.objects, table)
     compact(table)
 
@@ -50,7 +50,8 @@ def has_vector_index(table: Any) -> bool:
     return any("vector" in index.columns for index in table.list_indices())
 
 
-def _index(table: Any, rows: int) -> None:
+def _index(table: Any, rows: int) -> bool:
+    """Make the approximate index, or extend it where many rows are outside; whether either was done."""
     from lancedb.index import Bitmap, IvfSq
 
     if not has_vector_index(table):
@@ -59,16 +60,12 @@ def _index(table: Any, rows: int) -> None:
         partitions = max(2, min(1024, math.ceil(rows / 4096)))
         table.create_index("vector", config=IvfSq(distance_type="cosine", num_partitions=partitions))
         table.create_index("slide_id", config=Bitmap())
-        return
+        return True
     stats = table.index_stats("vector_idx")
     if stats is None or stats.num_unindexed_rows > _UNINDEXED_SHARE * rows:
         _optimise(table)
-
-
-def _is_new(connection: Connection, table: Any, rows: int) -> bool:
-    """Was the index made, or extended, since its recall was measured? Rows outside it are all looked at."""
-    known = kept_recall(connection.store.objects, table.name)
-    return known is None or abs(rows - known.rows) > _UNINDEXED_SHARE * known.rows
+        return True
+    return False
 
 
 def _optimise(table: Any) -> None:

@@ -37,6 +37,15 @@ _IDS = uuid.uuid5(uuid.NAMESPACE_URL, "slidelake/annotation")
 
 def parse_geojson(data: bytes) -> Any:
     """JSON values from bytes; AnnotationError for what is no JSON, or holds NaN or inf, or is nested too deep."""
+    # Parsed, these lists take twenty times the memory: what has too many of them is not parsed.
+    if data.count(b"[") > MOST_POINTS + 2 * _MOST_RINGS + 4 * MOST_FEATURES:
+        raise AnnotationError(
+            f"there are more than {MOST_POINTS:,} corners", remedy="Simplify the shapes, or divide them."
+        )
+    if data.count(b"{") > 8 * MOST_FEATURES:
+        raise AnnotationError(
+            f"there are more than {MOST_FEATURES:,} features", remedy="Divide them into several sets."
+        )
     try:
         return json.loads(data, parse_constant=_no_constant)
     except RecursionError as exc:

@@ -157,6 +157,7 @@ class Context:
     def _warm(self) -> None:
         try:
             self.spaces.get()
+            self.status.get()
             import_module("slidelake.ingest.readers.openslide")
             import_module("slidelake.ingest.pixels")
         except Exception:
@@ -165,7 +166,8 @@ class Context:
 
     def close(self) -> None:
         """Close slides and files; the app does it when it stops."""
-        self.painters.shutdown(wait=False, cancel_futures=True)
+        # Waited for: what draws must not outlive the slides that it draws from.
+        self.painters.shutdown(cancel_futures=True)
         self.pool.close()
         if self._audit is not None:
             self._audit.close()

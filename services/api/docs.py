@@ -33,4 +33,17 @@ def _template() -> Any:
     import jinja2
 
     source = files("slidelake.services").joinpath("templates/api_docs.html").read_text(encoding="utf-8")
-    return jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["kind"] = _kind
+    return environment.from_string(source)
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    """A parameter's type in words: "integer", "list of string"; null, which only says that it may be left out, not."""
+    if "anyOf" in schema:
+        return " or ".join(_kind(each) for each in schema["anyOf"] if each.get("type") != "null")
+    if schema.get("type") == "array":
+        return f"list of {_kind(schema.get('items', {}))}"
+    if "enum" in schema:
+        return ", ".join(str(each) for each in schema["enum"])
+    return str(schema.get("type", schema.get("$ref", "").rpartition("/")[2]))

@@ -40,7 +40,8 @@ def delete_slide(
 
 @router.post("/api/index/sync")
 def sync(context: SharedContext, caller: Writer) -> SyncAnswer:
-    """Make the index follow the store; waits for another sync to end."""
+    """Make the index follow the store; waits for another sync to end. One that takes longer than a request may goes
+    on after the 504: /api/status says how far the index is."""
     report = context.lake.index.sync()
     context.changed()
     context.audit(caller, "index sync", changed=report.changed)

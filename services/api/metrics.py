@@ -29,8 +29,11 @@ class Metrics:
         self.searches = Counter(
             "slidelake_searches", "Searches answered, by kind of query.", ["kind"], registry=self.registry
         )
-        self.tiles = Counter(
-            "slidelake_tiles", "Tiles sent, by where they came from.", ["from_where"], registry=self.registry
+        self.pictures = Counter(
+            "slidelake_pictures",
+            "Tiles, patches and thumbnails sent, by what their pixels are.",
+            ["pixels"],
+            registry=self.registry,
         )
 
     def watch(self, name: str, what: str, measure: Callable[[], float]) -> None:

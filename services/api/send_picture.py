@@ -43,8 +43,10 @@ async def send_picture(
         if picture.pixels == book.pixels or name.startswith("w"):
             context.pictures.put(key, picture)
         else:
+            context.metrics.pictures.labels(picture.pixels).inc()
             away = {"cache-control": "no-store", "x-slidelake-pixels": picture.pixels}
             return Response(picture.data, media_type="image/jpeg", headers=away)
+    context.metrics.pictures.labels(picture.pixels).inc()
     headers["x-slidelake-pixels"] = picture.pixels
     return Response(picture.data, media_type="image/jpeg", headers=tagged(etag, headers))
 

@@ -1,10 +1,12 @@
 """The slides: a list to search, filter and page through, and one with all that was made of it."""
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from slidelake.errors import DamagedStoreError, UnknownSlideError
 from slidelake.services.api.auth import Reader
 from slidelake.services.api.catalog_view import Row
 from slidelake.services.api.context import Context, SharedContext
@@ -25,6 +27,7 @@ from slidelake.services.links import quoted
 __all__ = ["router"]
 
 router = APIRouter(tags=["slides"])
+log = logging.getLogger(__name__)
 
 
 @router.get("/api/slides")
@@ -83,24 +86,30 @@ def slide(slide_id: str, context: SharedContext, caller: Reader) -> SlideDetails
 
 def _summaries(context: Context, rows: list[Row]) -> list[SlideSummary]:
     """The rows with where their pixels are. What is not remembered is looked up by several threads."""
-    books: dict[str, SourceBook | None] = {row.slide_id: context.sources.peek(row.slide_id) for row in rows}
-    lacking = [slide_id for slide_id, book in books.items() if book is None]
+    found = {row.slide_id: context.sources.peek(row.slide_id) for row in rows}
+    lacking = [row for row in rows if found[row.slide_id] is None]
     if len(lacking) > 1:
         with ThreadPoolExecutor(min(8, len(lacking))) as pool:
-            books.update(zip(lacking, pool.map(lambda each: _book(context, each), lacking), strict=True))
-    elif lacking:
-        books[lacking[0]] = _book(context, lacking[0])
+            looked_up = list(pool.map(lambda row: _book(context, row), lacking))
+    else:
+        looked_up = [_book(context, row) for row in lacking]
+    found.update(zip((row.slide_id for row in lacking), looked_up, strict=True))
     # One that was deleted a moment ago is left out.
-    return [_summary(context, row, book) for row in rows if (book := books[row.slide_id]) is not None]
+    return [_summary(context, row, book) for row in rows if (book := found[row.slide_id]) is not None]
 
 
-def _book(context: Context, slide_id: str) -> SourceBook | None:
-    from slidelake.errors import UnknownSlideError
-
+def _book(context: Context, row: Row) -> SourceBook | None:
+    """What is known of a slide of the list; None for one that is gone. One that is damaged must not cost the others
+    their places."""
     try:
-        return context.sources.get(slide_id)
+        return context.sources.get(row.slide_id)
     except UnknownSlideError:
         return None
+    except DamagedStoreError as exc:
+        log.warning("a slide of the list is damaged", extra={"slide_id": row.slide_id, "error": str(exc)})
+        size = (row.width, row.height) if row.width and row.height else None
+        slide = Slide(row.slide_id, "", None, size, "", {}, row.spaces, (), None, "")
+        return SourceBook(slide, "none", str(exc), "")
 
 
 def _summary(context: Context, row: Row, book: SourceBook) -> SlideSummary:

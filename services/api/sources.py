@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from slidelake.errors import UnknownSlideError
+from slidelake.errors import DamagedStoreError, SlidelakeError, UnknownSlideError
 
 if TYPE_CHECKING:
     from slidelake.store import Commit, FeatureStore, Overview, SlideState
@@ -101,7 +101,8 @@ class Sources:
         return kept[1]
 
     def get(self, slide_id: str) -> SourceBook:
-        """The slide as it is now. Raises UnknownSlideError for one that the lake does not have, or not any more."""
+        """The slide as it is now. Raises UnknownSlideError for one that the lake does not have, or not any more, and
+        StoreError where what the lake says of it cannot be read."""
         if (fresh := self.peek(slide_id)) is not None:
             return fresh
         now = time.monotonic()
@@ -111,7 +112,7 @@ class Sources:
         with self._lock:
             kept = self._kept.get(slide_id)
         stamp = _stamp(state)
-        slide = kept[1].slide if kept and kept[1].slide.stamp == stamp else self._read(state, stamp)
+        slide = kept[1].slide if kept and kept[1].slide.stamp == stamp else self._said(state, stamp)
         book = _look(slide)
         with self._lock:
             self._kept[slide_id] = (now, book)
@@ -129,6 +130,18 @@ class Sources:
     def overview(self, slide: Slide) -> "Overview":
         """The slide's thumbnail and masks. Raises UnknownSlideError for slides that came in as features."""
         return self._store.overview(slide.slide_id)
+
+    def _said(self, state: "SlideState", stamp: str) -> Slide:
+        try:
+            return self._read(state, stamp)
+        except (LookupError, TypeError, ValueError, AttributeError) as exc:
+            if isinstance(exc, SlidelakeError):
+                raise
+            raise DamagedStoreError(
+                f"a commit does not say what its kind says ({type(exc).__name__}: {exc})",
+                remedy="Run slidelake verify.",
+                slide=state.slide_id,
+            ) from exc
 
     def _read(self, state: "SlideState", stamp: str) -> Slide:
         kinds = ("overview", "grid", "bag")

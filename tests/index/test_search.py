@@ -140,6 +140,8 @@ def test_a_filter_on_no_column_names_the_columns(index: SlideIndex) -> None:
     [
         np.full(DIM, np.nan),
         np.r_[np.ones(DIM - 1), np.inf],
+        [1e300] * DIM,
+        [10**400] * DIM,
         np.zeros(DIM),
         np.ones(DIM + 1),
         np.ones((2, DIM)),

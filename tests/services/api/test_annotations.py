@@ -132,7 +132,7 @@ def test_a_body_over_the_limit(lake: Lake) -> None:
 
 
 def test_too_many_corners_are_refused(asked: TestClient) -> None:
-    line = b'{"type": "Feature", "geometry": {"type": "LineString", "coordinates": [' + b"[0,0]," * 500_000
+    line = b'{"type": "Feature", "geometry": {"type": "LineString", "coordinates": [' + b"[0,0]," * 1_500_000
     answer = asked.put(URL, content=b"[" + line + b"[1,1]]}}]")
     assert answer.status_code == 400
     assert "500,000 corners" in error(answer)["problem"]

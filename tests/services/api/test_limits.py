@@ -259,6 +259,7 @@ def test_metrics_count_what_happened(lake):
     assert 'slidelake_requests_total{method="GET",route="/api/slides/{slide_id}",status="404"} 1.0' in text
     assert 'method="other"' in text
     assert f'slidelake_request_seconds_count{{route="{tile}"}} 3.0' in text
+    assert 'slidelake_pictures_total{pixels="slide"} 3.0' in text
     assert "slidelake_open_slides 1.0" in text
     assert "S9" not in text
 
@@ -276,4 +277,5 @@ def test_openapi_has_an_example_or_a_description_for_what_is_asked(client):
     page = client.get("/api/docs")
     assert page.headers["content-type"].startswith("text/html")
     assert "/api/slides/{slide_id}/patch.jpeg" in page.text
+    assert "list of string" in page.text
     assert "script" not in page.headers["content-security-policy"]

@@ -1,6 +1,7 @@
 """Slides that are gone, moved, replaced or damaged: what is shown then, and what is said."""
 
 import io
+import json
 import shutil
 from pathlib import Path
 
@@ -112,6 +113,21 @@ def test_a_thumbnail_that_cannot_be_read_is_the_stores_trouble(place):
         answer = client.get(TILE)
         assert answer.status_code == 503
         assert error(answer)["kind"] == "DamagedStoreError"
+
+
+def test_a_damaged_slide_does_not_cost_the_others_their_places(tmp_path):
+    lake = fill(tmp_path, slides=2, index=False)
+    (commit,) = (Path(lake.store.url) / "commits").rglob("S1/*~grid~*.json")
+    body = json.loads(commit.read_text())
+    body["arrays"] = {}
+    commit.write_text(json.dumps(body))
+    with served(lake) as client:
+        first, second = client.get("/api/slides").json()["slides"]
+        assert (first["slide_id"], first["pixels"]) == ("S1", "none")
+        assert (second["slide_id"], second["pixels"]) == ("S2", "slide")
+        answer = client.get("/api/slides/S1")
+        assert answer.status_code == 503
+        assert error(answer)["remedy"] == "Run slidelake verify."
 
 
 def test_memory_stays_flat_over_many_tiles(lake):
