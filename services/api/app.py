@@ -33,6 +33,8 @@ ROUTERS: tuple[str, ...] = (
     "annotations",
     "session",
     "manage",
+    "answers",
+    "openai_routes",
     "docs",
     "page",
 )

@@ -7,6 +7,8 @@ import typer
 from slidelake._version import __version__
 from slidelake.services.cli import (
     annotations,
+    ask,
+    ask_evaluate,
     attention,
     copy,
     delete,
@@ -26,6 +28,8 @@ from slidelake.services.cli import (
     reports,
     reports_evaluate,
     search,
+    ask,
+    ask_evaluate,
     serve,
     snapshot,
     split,
@@ -89,6 +93,8 @@ COMMANDS = (
     annotations,
     index,
     search,
+    ask,
+    ask_evaluate,
     serve,
     split,
     train,

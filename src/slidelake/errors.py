@@ -47,6 +47,8 @@ SlidelakeError                      exit code 1 unless said otherwise
 ├── IndexStateError
 │   ├── IndexMissingError
 │   └── IndexStaleError             the index is older than the store
+├── EndpointError                   an endpoint that writes answers refuses, breaks off or sends no completion
+│   └── EndpointTimeoutError (TimeoutError)
 ├── ServiceError                    what a server refuses; `status` is HTTP's
 │   ├── SignInError (PermissionError)          no token, or a wrong one
 │   ├── NotAllowedError (PermissionError)      a token without the scope, or another page's request
@@ -67,6 +69,8 @@ __all__ = [
     "EditConflictError",
     "EncoderError",
     "EncodingFailedError",
+    "EndpointError",
+    "EndpointTimeoutError",
     "FeatureFileError",
     "FilterError",
     "FluorescenceError",
@@ -331,6 +335,14 @@ class IndexMissingError(IndexStateError):
 
 
 class IndexStaleError(IndexStateError):
+    pass
+
+
+class EndpointError(SlidelakeError):
+    pass
+
+
+class EndpointTimeoutError(EndpointError, TimeoutError):
     pass
 
 

@@ -1,0 +1,80 @@
+"""Are reports found, answers cited right, and questions without an answer left unanswered?
+
+400 real pathology reports (TCGA-Reports, beside the checkout) are taken in by `slidelake reports add`. The questions
+are made from them by frozen templates, in other words than the reports' (`index/reports/questions.py`). All that can be
+tuned was tuned on their part "develop"; the figures are those of the part "test", whose wordings and reports are others.
+
+recall5_*           one-report questions: the report that answers is among the first five
+citation_precision  of all citations given for one-report questions, the share whose report answers; beside it
+right_rate          the share of these questions whose answer cites that report: abstaining does not improve it
+abstain_rate        questions that no report answers: the share that got no answer; beside it
+answered_rate       questions that reports answer: the share that got an answer
+"""
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.harness import Benchmark, argument_parser
+from benchmarks.patch_sets import shared_data
+
+REPORTS = Path("reports", "tcga_reports_subset.jsonl")
+#: Reports of a quick run; their share of rare facts is smaller, so that its questions are other ones.
+QUICK = 60
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argument_parser(__doc__)
+    parser.add_argument(
+        "--lake", type=Path, help="keep the lake in this folder, or use the one that an earlier run kept there"
+    )
+    parser.add_argument("--part", choices=("develop", "test"), default="test", help="which questions")
+    arguments = parser.parse_args(argv)
+    reports = _reports()
+    if reports is None:
+        print(f"ask_quality needs shared/data/{REPORTS}, which is not beside this checkout", file=sys.stderr)
+        return 2
+    bench = Benchmark("ask_quality", arguments.quick)
+    with tempfile.TemporaryDirectory(prefix="slidelake-ask-") as scratch:
+        folder = arguments.lake or Path(scratch, "lake")
+        if arguments.quick:
+            lines = reports.read_text(encoding="utf-8").splitlines(keepends=True)
+            few = Path(scratch, "reports.jsonl")
+            few.write_text("".join(lines[:: max(1, len(lines) // QUICK)]), encoding="utf-8")
+            reports = few
+        _measure(bench, folder, reports, arguments.part)
+    return bench.finish(arguments.out)
+
+
+def _measure(bench: Benchmark, folder: Path, reports: Path, part: str) -> None:
+    import slidelake
+    from slidelake.index.reports.evaluate import evaluate_reports, read_records
+    from slidelake.index.reports.questions import make_questions
+    from slidelake.services.answers.evaluate import evaluate_answers
+
+    lake = slidelake.open(folder)
+    lake.add_reports(reports)
+    records = read_records(str(reports), lake.store.reports.ids())
+    questions = make_questions(records, part="develop" if part == "develop" else "test")
+    found = evaluate_reports(lake.index, questions)
+    for mode in ("hybrid", "vector", "text"):
+        bench.record(f"recall5_{mode}", found.mean(mode, "one-report", "recall@5").mean)
+    answers = evaluate_answers(lake, questions)
+    bench.record("citation_precision", answers.citation_precision(), shown="demanded: 0.9")
+    bench.record("right_rate", answers.right_rate())
+    bench.record("abstain_rate", answers.abstain_rate, shown="demanded: 0.9")
+    bench.record("answered_rate", answers.answered_rate, shown="demanded: 0.85")
+    counts = answers.to_dict()["questions"]
+    told = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    bench.note(f"part {part} over {len(records)} reports: {told} questions; answers are made of quotes")
+
+
+def _reports() -> Path | None:
+    folder = shared_data()
+    path = folder / REPORTS if folder is not None else None
+    return path if path is not None and path.is_file() else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""How strongly a report's words speak for its being the one that answers, in nats.
+
+Each clue of the question is a test: the report that answers holds it with a probability that depends on the clue's
+kind (HOLDS), any other report with the share of reports that do, more for a long report than for a short one. The sum
+of the log-likelihood ratios is the report's evidence: a rare clue that is there speaks for it, a common one that is
+missing speaks against it. This is the binary independence model (Robertson & Sparck Jones 1976) with its misses kept.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from slidelake.index.reports.terms import FIELDS, read_terms
+from slidelake.services.answers.clues import Clue, TermCounts
+
+__all__ = ["HOLDS", "Evidence", "Terms", "all_terms"]
+
+#: How often the report that answers holds a clue of the question. Numbers and concepts meet whatever way they are
+#: written; of other words those who ask often use others.
+HOLDS = {"number": 0.95, "concept": 0.9, "word": 0.15}
+
+#: How much longer reports hold more by chance: the exponent of their length in averages (1: in proportion).
+_LENGTH = 0.75
+
+
+@dataclass(frozen=True)
+class Terms:
+    """A text as it is weighed: the terms it holds, and how many there are with repetitions."""
+
+    held: frozenset[str]
+    length: int
+
+    @classmethod
+    def of(cls, terms: Sequence[str]) -> "Terms":
+        return cls(frozenset(terms), len(terms))
+
+    @classmethod
+    def read(cls, text: str) -> "Terms":
+        """The terms of a text."""
+        return cls.of(all_terms(text))
+
+
+def all_terms(text: str) -> tuple[str, ...]:
+    """The terms of a text in one list, each as often as it is there."""
+    read = read_terms(text)
+    return tuple(term for name in FIELDS for term in read.of(name))
+
+
+class Evidence:
+    """Weighs texts for one question."""
+
+    def __init__(self, clues: Sequence[Clue], counts: TermCounts) -> None:
+        self.clues = tuple(clues)
+        self._counts = counts
+        self._shares = [min(counts.share(clue), 0.98) for clue in self.clues]
+
+    def of_report(self, report: Terms) -> float:
+        """Nats that a whole report's words speak for it; 0 for one that is as any other."""
+        longer = (max(report.length, 1) / self._counts.average) ** _LENGTH
+        total = 0.0
+        found: dict[int, float] = {}
+        for clue, share in zip(self.clues, self._shares, strict=True):
+            by_chance = min(max(1 - (1 - share) ** longer, 1e-6), 0.99)
+            holds = HOLDS[clue.kind]
+            if clue.forms & report.held:
+                speaks = max(0.0, math.log(holds / by_chance))
+                if clue.kind == "word":
+                    found[clue.phrase] = found.get(clue.phrase, 0.0) + speaks
+                else:
+                    total += speaks
+            else:
+                total += min(0.0, math.log((1 - holds) / (1 - by_chance)))
+        # A phrase speaks as far as it is there: one word of "fluid-filled spaces" may stand in any sense.
+        return total + sum(nats * self._whole(phrase, report) for phrase, nats in found.items())
+
+    def _whole(self, phrase: int, report: Terms) -> float:
+        own = [clue for clue in self.clues if clue.kind == "word" and clue.phrase == phrase]
+        return (sum(1 for clue in own if clue.forms & report.held) / len(own)) ** 2
+
+    def of_passage(self, passage: Terms) -> float:
+        """How much of what the question asks stands in a passage or sentence: the information of its clues, nats."""
+        return sum(
+            -math.log(share)
+            for clue, share in zip(self.clues, self._shares, strict=True)
+            if clue.forms & passage.held
+        )
+
+    def asked(self, report: Terms) -> float:
+        """The share of the question's information that a report holds, 0…1."""
+        whole = sum(-math.log(share) for share in self._shares)
+        return self.of_passage(report) / whole if whole else 0.0
+
+    def unknown(self) -> list[Clue]:
+        """Clues that no report of the archive holds."""
+        return [clue for clue in self.clues if not self._counts.knows(clue)]
+
+    def posterior(self, evidence: Mapping[str, float]) -> dict[str, float]:
+        """For each report the probability that it is the one, among those given."""
+        if not evidence:
+            return {}
+        best = max(evidence.values())
+        odds = {name: math.exp(nats - best) for name, nats in evidence.items()}
+        total = sum(odds.values())
+        return {name: odd / total for name, odd in odds.items()}
