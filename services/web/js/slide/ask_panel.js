@@ -25,10 +25,10 @@ export class AskPanel {
   #context(about, withoutOwn) {
     if (about === "all") return {};
     const { slide, query, space } = this.stage;
-    const asked = { slide: slide.slide_id, exclude_own_report: withoutOwn };
+    const asked = { slide: slide.slide_id, space, exclude_own_report: withoutOwn };
     const place = about === "query" ? (query?.body ?? {}) : {};
-    if (place.region) return { ...asked, region: { polygon: place.region.polygon }, space };
-    if (place.x !== undefined) return { ...asked, x: place.x, y: place.y, space };
+    if (place.region) return { ...asked, region: { polygon: place.region.polygon } };
+    if (place.x !== undefined) return { ...asked, x: place.x, y: place.y };
     return asked;
   }
 }
