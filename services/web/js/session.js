@@ -85,6 +85,8 @@ async function signIn(token) {
     headers: { "Content-Type": "application/json" },
     credentials: "same-origin",
     body: JSON.stringify({ token }),
+  }).catch(() => {
+    throw new ApiError({ problem: "the server cannot be reached", remedy: "Check that “slidelake serve” is still running, then try again." });
   });
   if (!response.ok) {
     const told = await response.json().catch(() => null);

@@ -62,7 +62,9 @@ def make_archive(folder: Path) -> Lake:
     )
     with (folder / "reports.csv").open("w", newline="", encoding="utf-8") as out:
         table = csv.writer(out)
-        table.writerows([["report_id", "patient_id", "text"], *([f"R-{p}", p, t] for p, t in REPORTS.items())])
+        table.writerows(
+            [["report_id", "patient_id", "text"], *([f"R-{p}", p, t] for p, t in REPORTS.items())]
+        )
     added = lake.add_reports(folder / "reports.csv", sync_index=False)
     assert added.made == 2, added
     lake.index.sync()

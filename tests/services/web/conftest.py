@@ -114,7 +114,9 @@ def open_page(browser: Browser, site: str, watched: Watched) -> Iterator[Open]:
     contexts = []
     servers = set()
 
-    def start(route: str = "", *, at: str = site, other: Browser | None = None, script: str = "", **options: object) -> Page:
+    def start(
+        route: str = "", *, at: str = site, other: Browser | None = None, script: str = "", **options: object
+    ) -> Page:
         context = (other or browser).new_context(
             **{"viewport": {"width": 1280, "height": 800}, "color_scheme": "light", **options}
         )

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from slidelake.services.api.tokens import Tokens, new_token
 from slidelake.services.lake import Lake
 from tests.services.web.acts import drag_slide, opened
-from tests.services.web.conftest import Open, Serve
+from tests.services.web.conftest import Open, Serve, Watched
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def guarded(web_lake: Lake, serve: Serve, tmp_path_factory: pytest.TempPathFacto
     return serve(web_lake, tokens=Tokens.of(file=file)), word
 
 
-def test_a_token_is_asked_for(open_page: Open, guarded: tuple[str, str], watched) -> None:
+def test_a_token_is_asked_for(open_page: Open, guarded: tuple[str, str], watched: Watched) -> None:
     at, word = guarded
     watched.provoked.add(401)
     page = open_page("slides/S1", at=at)
@@ -30,7 +30,9 @@ def test_a_token_is_asked_for(open_page: Open, guarded: tuple[str, str], watched
     dialog.get_by_label("Token").fill(word)
     dialog.get_by_role("button", name="Sign in").click()
     opened(page)
-    assert word not in page.evaluate("() => JSON.stringify([document.cookie, {...localStorage}, location.href])")
+    assert word not in page.evaluate(
+        "() => JSON.stringify([document.cookie, {...localStorage}, location.href])"
+    )
     # Such a token may not write: the page says so before anything is lost.
     page.get_by_role("tab", name="Annotate").click()
     page.get_by_role("button", name="Rectangle").click()
@@ -48,7 +50,13 @@ def test_keys_are_listed_and_landmarks_named(open_page: Open) -> None:
     expect(page.get_by_role("dialog", name="Keys")).to_contain_text("search for the patch in the middle")
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog", name="Keys")).to_have_count(0)
-    for role, name in (("banner", None), ("main", None), ("search", None), ("navigation", "Views"), ("complementary", "Panels of this slide")):
+    for role, name in (
+        ("banner", None),
+        ("main", None),
+        ("search", None),
+        ("navigation", "Views"),
+        ("complementary", "Panels of this slide"),
+    ):
         expect(page.get_by_role(role, **({"name": name} if name else {}))).to_have_count(1)  # type: ignore[arg-type]
     unnamed = page.evaluate(
         """() => [...document.querySelectorAll("button, a[href], input, select, textarea")]
@@ -87,7 +95,7 @@ def test_light_dark_and_what_the_system_says(open_page: Open) -> None:
     assert brightness() < 60
 
 
-def test_a_server_that_went_away_is_said(open_page: Open, watched) -> None:
+def test_a_server_that_went_away_is_said(open_page: Open, watched: Watched) -> None:
     watched.provoked.add("ERR_INTERNET_DISCONNECTED")
     page = open_page("slides/S1")
     opened(page)
@@ -100,7 +108,9 @@ def test_a_server_that_went_away_is_said(open_page: Open, watched) -> None:
     expect(page.locator(".hit").first).to_be_visible()
 
 
-def test_a_lake_without_an_index_says_what_to_do(open_page: Open, serve: Serve, tmp_path: Path, watched) -> None:
+def test_a_lake_without_an_index_says_what_to_do(
+    open_page: Open, serve: Serve, tmp_path: Path, watched: Watched
+) -> None:
     from slidelake.services.lake import open as open_lake
     from tests.ingest.slides import tissue_slide
 

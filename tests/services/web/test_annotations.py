@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from slidelake.services.lake import Lake
 from tests.services.web.acts import click_slide, drag_slide, opened
-from tests.services.web.conftest import Open
+from tests.services.web.conftest import Open, Watched
 
 SQUARE = [[[100, 100], [400, 100], [400, 300], [100, 300], [100, 100]]]
 
@@ -63,7 +63,11 @@ def test_export_and_import(open_page: Open, tmp_path: Path) -> None:
     feature = {
         "type": "Feature",
         "geometry": {"type": "Polygon", "coordinates": SQUARE},
-        "properties": {"objectType": "annotation", "name": "from QuPath", "classification": {"name": "Stroma"}},
+        "properties": {
+            "objectType": "annotation",
+            "name": "from QuPath",
+            "classification": {"name": "Stroma"},
+        },
     }
     file.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
     page.get_by_label("GeoJSON file to import").set_input_files(file)
@@ -92,7 +96,7 @@ def test_export_and_import(open_page: Open, tmp_path: Path) -> None:
     expect(page.get_by_text("1 annotation, not saved yet")).to_be_visible()
 
 
-def test_two_people_do_not_overwrite_each_other(open_page: Open, web_lake: Lake, watched) -> None:
+def test_two_people_do_not_overwrite_each_other(open_page: Open, web_lake: Lake, watched: Watched) -> None:
     watched.provoked |= {409, 412, 428}
     mine, theirs = annotate(open_page, "S4"), annotate(open_page, "S4")
     for page, left in ((mine, 200), (theirs, 500)):

@@ -46,7 +46,9 @@ def test_what_the_archive_does_not_know(open_page: Open) -> None:
 
 def test_a_hostile_report_stays_text_in_an_answer(open_page: Open) -> None:
     page = open_page("ask")
-    page.get_by_label("Question").fill("Which patient had adenocarcinoma of the lung with lymphovascular invasion?")
+    page.get_by_label("Question").fill(
+        "Which patient had adenocarcinoma of the lung with lymphovascular invasion?"
+    )
     page.get_by_label("Question").press("Enter")
     expect(page.locator(".citations")).to_contain_text("R-P2", timeout=60_000)
     assert page.evaluate("() => window.hacked") is None

@@ -15,7 +15,9 @@ def ends(page: Page, label: str) -> tuple[float, float]:
     """Least and most of the legend below a layer's box."""
     legend = page.locator(".layer", has=page.get_by_label(label, exact=True)).locator(".legend")
     expect(legend).to_be_visible()
-    return float(legend.locator(".legend-least").inner_text()), float(legend.locator(".legend-most").inner_text())
+    return float(legend.locator(".legend-least").inner_text()), float(
+        legend.locator(".legend-most").inner_text()
+    )
 
 
 def test_layers_over_a_slide(open_page: Open, web_lake: Lake) -> None:

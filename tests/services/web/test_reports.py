@@ -4,7 +4,7 @@ from playwright.sync_api import expect
 
 from tests.services.web.acts import opened
 from tests.services.web.archive import HOSTILE, REPORTS
-from tests.services.web.conftest import Open
+from tests.services.web.conftest import Open, Watched
 
 
 def test_the_patients_reports_beside_the_slide(open_page: Open) -> None:
@@ -41,7 +41,7 @@ def test_words_find_a_passage_and_the_passage_is_shown(open_page: Open) -> None:
     expect(page.get_by_role("button", name="Search patches")).to_be_visible()
 
 
-def test_an_embedding_without_words_says_so(open_page: Open, watched) -> None:
+def test_an_embedding_without_words_says_so(open_page: Open, watched: Watched) -> None:
     watched.provoked.add(400)
     page = open_page("search?text=gland")
     page.get_by_role("button", name="Search patches").click()
@@ -56,7 +56,7 @@ def test_a_hostile_report_is_text(open_page: Open) -> None:
     assert page.evaluate("() => window.hacked") is None
 
 
-def test_an_unknown_report(open_page: Open, watched) -> None:
+def test_an_unknown_report(open_page: Open, watched: Watched) -> None:
     watched.provoked.add(404)
     page = open_page("reports/nothing")
     expect(page.locator(".error-box")).to_contain_text("nothing")

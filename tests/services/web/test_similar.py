@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from slidelake.services.lake import Lake
 from tests.services.web.acts import click_slide, drag_slide, opened, pane, to_screen, viewer
-from tests.services.web.conftest import Open
+from tests.services.web.conftest import Open, Watched
 from tests.services.web.test_viewer import micron_scale
 
 
@@ -15,7 +15,9 @@ def hits(page: Page) -> list[dict[str, str]]:
     """Score and slide of each hit, as they are spoken."""
     expect(page.locator(".result")).to_have_attribute("aria-busy", "false")
     labels = [button.get_attribute("aria-label") or "" for button in page.locator(".hit").all()]
-    found = [re.match(r"Hit \d+, score (-?[\d.]+), slide (\S+?)(?:, patient (.+))?$", label) for label in labels]
+    found = [
+        re.match(r"Hit \d+, score (-?[\d.]+), slide (\S+?)(?:, patient (.+))?$", label) for label in labels
+    ]
     return [{"score": m[1], "slide": m[2], "patient": m[3] or m[2]} for m in found if m]
 
 
@@ -53,7 +55,9 @@ def test_settings_search_again(searched: Page) -> None:
     page.locator(".filter-box > summary").click()
     page.get_by_role("checkbox", name="lung").check()
     expect(page.locator(".filter-box > summary")).to_have_text("Filters (1)")
-    page.wait_for_function("() => [...document.querySelectorAll('.hit')].every((hit) => / (S2|S3),/.test(hit.ariaLabel))")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.hit')].every((hit) => / (S2|S3),/.test(hit.ariaLabel))"
+    )
     assert {hit["slide"] for hit in hits(page)} <= {"S2", "S3"}
     page.get_by_label("age from").fill("99")
     page.get_by_label("age from").press("Tab")
@@ -155,7 +159,7 @@ def test_similar_slides(open_page: Open) -> None:
     assert micron_scale(page, 0) == pytest.approx(micron_scale(page, 1), rel=1e-3)
 
 
-def test_a_click_beside_the_tissue_says_where_patches_are(open_page: Open, watched) -> None:
+def test_a_click_beside_the_tissue_says_where_patches_are(open_page: Open, watched: Watched) -> None:
     watched.provoked.add(400)
     page = open_page("slides/S1")
     opened(page)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
+from slidelake.services.lake import Lake
 from slidelake.services.lake import open as open_lake
 from tests.services.web.archive import COHORT, HOSTILE
 from tests.services.web.conftest import Open, Serve
@@ -14,7 +15,9 @@ def test_all_slides_are_listed_with_thumbnails(open_page: Open) -> None:
     cards = page.get_by_role("list", name="Slides").get_by_role("listitem")
     expect(cards).to_have_count(len(COHORT))
     expect(page.locator(".list-status")).to_have_text("5 slides")
-    page.wait_for_function("() => [...document.querySelectorAll('.slide-card img')].every((i) => i.naturalWidth > 0)")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.slide-card img')].every((i) => i.naturalWidth > 0)"
+    )
     assert page.locator(".slide-card img").count() == len(COHORT)
     expect(cards.nth(0)).to_contain_text("patient P1")
     expect(cards.nth(0)).to_contain_text("site larynx")
@@ -72,12 +75,14 @@ def test_an_empty_lake_says_what_to_do(open_page: Open, serve: Serve, tmp_path: 
     expect(page.get_by_text("slidelake ingest")).to_be_visible()
 
 
-def test_works_below_a_prefix(open_page: Open, serve: Serve, web_lake) -> None:
+def test_works_below_a_prefix(open_page: Open, serve: Serve, web_lake: Lake) -> None:
     at = serve(web_lake, prefix="/some/lake")
     page = open_page(at=at)
     page.locator(".slide-card a").first.click()
     expect(page.locator(".scale-bar-power")).to_contain_text("×")
-    page.wait_for_function("() => OpenSeadragon.getViewer(document.querySelector('.pane-view')).world.getItemAt(0)?.getFullyLoaded()")
+    page.wait_for_function(
+        "() => OpenSeadragon.getViewer(document.querySelector('.pane-view')).world.getItemAt(0)?.getFullyLoaded()"
+    )
     page.keyboard.press("s")
     expect(page.locator(".hit").first).to_be_visible()
     page.wait_for_function("() => [...document.querySelectorAll('.hit img')].some((i) => i.naturalWidth > 0)")

@@ -9,8 +9,7 @@ from PIL import Image
 from playwright.sync_api import Page, Playwright, expect
 
 from tests.services.web.acts import drag_slide, opened, pane, viewer
-from tests.services.web.conftest import FLAGS, Open
-
+from tests.services.web.conftest import FLAGS, Open, Watched
 
 _DRAWER = "OpenSeadragon.getViewer(document.querySelector('.pane-view')).drawer.getType()"
 
@@ -115,7 +114,10 @@ def test_keys_move_and_zoom(open_page: Open) -> None:
     page.keyboard.press("h")
     page.wait_for_timeout(600)
     assert viewer(page)["zoom"] == pytest.approx(home["zoom"], rel=0.02)
-    assert page.evaluate("OpenSeadragon.getViewer(document.querySelector('.pane-view')).viewport.getRotation()") == 0
+    assert (
+        page.evaluate("OpenSeadragon.getViewer(document.querySelector('.pane-view')).viewport.getRotation()")
+        == 0
+    )
 
 
 def test_a_lost_slide_is_shown_from_its_thumbnail_and_says_so(open_page: Open) -> None:
@@ -147,7 +149,7 @@ def test_without_webgl(open_page: Open, playwright: Playwright, chromium_path: s
         plain.close()
 
 
-def test_an_unknown_slide_is_an_error_to_read(open_page: Open, watched) -> None:
+def test_an_unknown_slide_is_an_error_to_read(open_page: Open, watched: Watched) -> None:
     watched.provoked.add(404)
     page = open_page("slides/nobody")
     expect(page.locator(".error-box")).to_contain_text("nobody")

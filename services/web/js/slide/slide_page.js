@@ -1,6 +1,6 @@
 // The view of one slide: the stage in the middle, panels at its side, the address in step with both.
 
-import { get, slidePath } from "../api.js";
+import { ApiError, get, slidePath } from "../api.js";
 import { h, refill } from "../dom.js";
 import { bind } from "../keys.js";
 import { errorBox, say, tell } from "../notices.js";
@@ -35,6 +35,10 @@ class SlidePage {
     let slide;
     try {
       slide = await get(slidePath(route.id));
+      if (!slide.width || !slide.height) {
+        const problem = `the size of ${slide.slide_id} is not known: its embeddings were brought in without the slide`;
+        throw new ApiError({ problem, remedy: "Ingest the slide's file to see it here; searches from the command line work without." });
+      }
     } catch (error) {
       if (!this.closed) refill(this.main, h("div", { class: "centred" }, errorBox(error, () => this.#open(route)), h("p", {}, h("a", { href: "#/" }, "Back to all slides"))));
       return;
