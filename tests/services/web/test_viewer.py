@@ -128,7 +128,9 @@ def test_a_lost_slide_is_shown_from_its_thumbnail_and_says_so(open_page: Open) -
 
 
 def test_with_webgl(open_page: Open) -> None:
-    page = open_page(script="localStorage.setItem('slidelake.drawer', '\"webgl\"')")
+    page = open_page(
+        viewport={"width": 640, "height": 420}, script="localStorage.setItem('slidelake.drawer', '\"webgl\"')"
+    )
     page.goto(f"{page.url}#/slides/S1")
     opened(page)
     assert page.evaluate(_DRAWER) == "webgl"
