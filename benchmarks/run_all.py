@@ -18,6 +18,7 @@ NAMES = (
     "mil_training",
     "mil_needle",
     "api_load",
+    "page",
 )
 RESULTS = Path(__file__).resolve().parent / "results"
 
