@@ -19,6 +19,7 @@ NAMES = (
     "mil_needle",
     "api_load",
     "ask_quality",
+    "page",
 )
 RESULTS = Path(__file__).resolve().parent / "results"
 
