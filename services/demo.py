@@ -93,6 +93,8 @@ def run_demo(
         return DemoResult(report)
     for space in spaces.values():
         lake.embed(aggregator="mean", space=space)
+    if truth is not None:
+        lake.add_reports(out / "slides" / "reports.csv", sync_index=False)
     with progress("indexing") as watch:
         lake.index.sync(progress=watch)
     result = DemoResult(report)

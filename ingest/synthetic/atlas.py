@@ -10,6 +10,7 @@ from pathlib import Path
 
 from slidelake.errors import UsageError
 from slidelake.ingest.synthetic.layout import SlidePlan, plan_slide
+from slidelake.ingest.synthetic.reports import write_reports
 from slidelake.ingest.synthetic.slide_file import write_slide
 from slidelake.ingest.synthetic.tissues import CLASS_NAMES
 from slidelake.ingest.synthetic.truth import Label, label_cells, write_class_map, write_geojson, write_legend
@@ -90,7 +91,8 @@ def synthesise(
     The same arguments give the same bytes whatever `threads` (None: one a core). `size` is the side or
     (width, height) in px; `needle` {class: share} lets a class occur in single grid cells alone, with that
     share of the tissue's cells. Writes `<slide_id>.svs`, `manifest.csv`, `labels.csv` (slide, x, y, class,
-    share, artefact; cells of 256 px), `truth/<slide_id>.png` and `.geojson`, `truth/classes.json`. Raises
+    share, artefact; cells of 256 px), `reports.csv` (one a patient),
+    `truth/<slide_id>.png` and `.geojson`, `truth/classes.json`. Raises
     UsageError where the request cannot be met.
     """
     width, height, count, planted = _checked(slides, seed, size, patients, needle)
@@ -127,6 +129,7 @@ def synthesise(
     write_legend(folder / "truth" / "classes.json")
     _write_manifest(folder / "manifest.csv", plans)
     _write_labels(folder / "labels.csv", labels)
+    write_reports(folder / "reports.csv", plans, labels)
     notify("end")
     patches = {name: sum(label.name == name for label in labels) for name in CLASS_NAMES}
     return SynthReport(folder, paths, folder / "manifest.csv", folder / "labels.csv", patches, count)

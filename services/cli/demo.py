@@ -32,8 +32,9 @@ def register(app: typer.Typer) -> None:
         from slidelake.services.demo import run_demo
 
         # A lake of one's own: made slides do not belong among real ones.
+        folder = out or (Path(".demo") if slides is None else Path(".demo") / "yours")
         result = run_demo(
-            out or (Path(".demo") if slides is None else Path(".demo") / "yours"),
+            folder,
             slides=slides,
             seed=seed,
             workers=workers,
@@ -55,4 +56,7 @@ def register(app: typer.Typer) -> None:
             session.say(outcome_table(result.report, title="your slides"))
         for path in result.pictures:
             session.say(f"picture: {escape(str(path))}")
+        if result.pictures:
+            lake = folder / "lake"
+            session.say(f"look around: slidelake serve --open --store {escape(str(lake))}")
         return result.exit_code

@@ -3,12 +3,12 @@
 from typing import cast
 
 from rich.markup import escape
-from rich.table import Table
+from rich.padding import Padding
 from rich.text import Text
 
 from slidelake.services.cli.session import Session
 
-#: Characters of a passage that a table shows, around its first marked word; --json has all of it.
+#: Characters of a passage that are shown, around its first marked word; --json has all of it.
 _SHOWN = 420
 
 
@@ -29,21 +29,11 @@ def search_reports(
     session.emit(
         {"ok": True, "exit_code": code, "mode": hits.mode, "notes": list(hits.notes), "hits": hits.to_dicts()}
     )
-    table = Table(show_lines=True)
-    for column in ("rank", "score", "report", "patient", "section", "passage"):
-        table.add_column(column, overflow="fold")
     for hit in hits:
-        table.add_row(
-            str(hit.rank),
-            f"{hit.score:.4f}",
-            escape(hit.report_id),
-            escape(hit.patient_id),
-            escape(hit.section),
-            _marked(hit.text, text),
-        )
-    if len(hits):
-        session.say(table)
-    else:
+        about = [hit.report_id, f"patient {hit.patient_id}", *([hit.section] if hit.section else [])]
+        session.say(f"[bold]{hit.rank}[/bold]  {hit.score:.4f}  {escape('  ·  '.join(about))}")
+        session.say(Padding(_marked(hit.text, text), (0, 0, 1, 4)))
+    if not len(hits):
         session.say("no report answers that")
     for note in hits.notes:
         session.errors.print(f"note: {escape(note)}", soft_wrap=True)

@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
     @command(app, "synth", epilog="Example: slidelake synth slides --slides 6 --seed 0")
     def synth(
         session: Session,
-        out: Annotated[Path, typer.Argument(help="Folder for the slides, labels.csv and truth/.")],
+        out: Annotated[Path, typer.Argument(help="Folder for the slides, their tables, reports and truth/.")],
         slides: Annotated[int, typer.Option(min=1, help="How many slides.")] = 6,
         seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal bytes.")] = 0,
         size: Annotated[str | None, typer.Option(help="Side of each slide in level-0 pixels.")] = None,
@@ -66,4 +66,4 @@ def register(app: typer.Typer) -> None:
                 "patches": report.patches,
             }
         )
-        session.say(f"{slides} slides in {out}: manifest.csv, labels.csv, truth/")
+        session.say(f"{slides} slides in {out}: manifest.csv, labels.csv, reports.csv, truth/")

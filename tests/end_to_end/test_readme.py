@@ -1,9 +1,12 @@
 """The README is run: its commands in order, in one empty folder, then its Python there."""
 
+import json
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,8 @@ def targets(makefile: str) -> set[str]:
 def kind(command: Example) -> str:
     """`run`, `set` (an export), or what is not run here and is looked at otherwise: `make`, `clone`, `benchmark`."""
     words = shlex.split(command.text, comments=True)
+    if words[:2] == ["slidelake", "serve"]:
+        return "serve"
     if words[0] == "slidelake":
         return "run"
     if words[0] == "export" and len(words) == 2 and "=" in words[1]:
@@ -61,6 +66,8 @@ def run_session(document: str, folder: Path) -> None:
         if kind(each) == "set":
             name, value = shlex.split(each.text, comments=True)[1].split("=", 1)
             env[name] = value
+        elif kind(each) == "serve":
+            _serve(each, work, env)
         elif kind(each) == "run":
             _run(["bash", "-c", each.text], work, env, f"README.md:{each.line}: {each.text}")
     for block in python_blocks(document):
@@ -69,15 +76,44 @@ def run_session(document: str, folder: Path) -> None:
         _run([sys.executable, "README.py"], work, env, f"README.md:{block.line}: Python")
 
 
+def _serve(command: Example, folder: Path, env: dict[str, str]) -> None:
+    """Starts the server on a free port, asks it for the page and its health, and stops it as people do."""
+    with subprocess.Popen(
+        ["bash", "-c", f"exec {command.text} --port 0 --json"],
+        cwd=folder,
+        env=env,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        try:
+            with urllib.request.urlopen(told["url"]) as page:
+                assert b"<title>" in page.read()
+            with urllib.request.urlopen(told["url"].rstrip("/") + "/health") as health:
+                assert json.load(health)["status"] == "ok"
+        finally:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0, f"README.md:{command.line}: {command.text}"
+
+
 def _run(words: list[str], folder: Path, env: dict[str, str], what: str) -> None:
     done = subprocess.run(
-        words, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=280
+        words,
+        cwd=folder,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
     )
     assert done.returncode == 0, (
         f"{what}\nexit {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     )
 
 
+@pytest.mark.timeout(900)  # fifty commands, each a process of its own
 def test_the_session_runs(tmp_path):
     run_session(README, tmp_path)
 
