@@ -2,7 +2,7 @@
 
 LanceDB's BM25 has fixed constants (k1 1.2, b 0.75), by which a report that says one thing often can pass one that says
 all that was asked. A question names facts, and a report has a fact or has it not: scored again with a small k1, a
-term counts nearly once however often it stands there, and more in a short report than in a long one (`LENGTH`).
+term counts nearly once however often it stands there, and more in a short report than in a long one.
 Document frequencies are those of the whole index, lengths are compared among the proposed (Robertson and Zaragoza
 2009).
 """
@@ -25,9 +25,8 @@ __all__ = ["WEIGHTS", "Counts", "TextArm", "asked_terms", "counts_of", "search_t
 #: How much a class of terms counts. Chosen on the develop half of the questions (`evaluate.py`), in coarse steps: a
 #: flat optimum.
 WEIGHTS = {"concepts": 1.0, "measures": 1.0, "numbers": 1.0, "words": 0.2}
-#: BM25's k1 and b, chosen there too: how much more a term counts that stands there again, and how much less in a
-#: report of many terms.
-REPEATED, LENGTH = 0.3, 0.9
+#: BM25's k1, chosen there too: how much more a term counts that stands there again. Its b is 1: lengths count fully.
+REPEATED = 0.3
 
 #: A report's terms by class, each with how often it is there.
 Counts = dict[str, Counter[str]]
@@ -60,7 +59,7 @@ def search_terms(whole: Any, terms: Terms, scope: Scope, count: int) -> TextArm:
         mean = sum(lengths.values()) / max(1, len(lengths)) or 1.0
         weighed = [(term, WEIGHTS[name] * idf) for (field, term), idf in rarity.items() if field == name]
         for report_id in proposed:
-            slack = REPEATED * (1 - LENGTH + LENGTH * lengths[report_id] / mean)
+            slack = REPEATED * lengths[report_id] / mean
             have = held[report_id][name]
             for term, weight in weighed:
                 often = have[term]

@@ -2,7 +2,8 @@
 
     "a mass of 3.7 x 2 cm"      mass  mm37  mm20
     "thirty-seven millimetres"  mm37
-    "0/19 nodes", "nineteen"    n19
+    "0/19 nodes", "nineteen"    n19, nodes19 near the name of nodes, total19 where it says how many there were
+    "a tumor of 3.7 cm"         mm37 size37
     "40 grams", "0.04 kg"       g40
     "Ki-67: 20 %"               pct20
     "Gleason 3 + 4"             gg2 (the ISUP grade group; "grade group 2" gives the same)
@@ -69,6 +70,7 @@ _NEAR = 8
 #: What a size is of, so many words before it.
 _LESION = frozenset({"tumor", "mass", "lesion", "carcinoma", "neoplasm", "adenocarcinoma", "nodul"})
 _LESION_NEAR = 12
+_SENTENCE_END = re.compile(r"[.;](?:\s|$)")
 #: Or is written so: "(0/12)", "Number examined: 23".
 _COUNT = re.compile(
     r"\(\s*\d{1,2}\s*/\s*\d{1,3}\s*\)|number (?:examined|involved)\W{1,4}\d{1,3}", re.IGNORECASE
@@ -120,7 +122,7 @@ def read_terms(text: str, lexicon: Lexicon | None = None, *, question: bool = Fa
             plain.append(f"nodes{value:g}")
             if _is_total(text, words, first, length, near):
                 plain.append(f"total{value:g}")
-        if made[0].startswith("mm") and (question or _of_tumour(words, first)):
+        if made[0].startswith("mm") and (question or _of_tumour(text, words, first)):
             plain.append("size" + made[0][2:])
     for place, word in enumerate(words):
         if place not in inside:
@@ -161,15 +163,20 @@ def _is_total(text: str, words: list[Word], first: int, length: int, near: bool)
     if near and re.match(r"\s*(?:/|of|out of)\s*\d", text[words[after - 1].end :][:10]):
         return False
     return any(word.lower in _NODES for word in words[after : after + 3]) or bool(
-        re.search(
-            r"(?:examined|total|sampled|identified)\W{1,4}$", text[max(0, start - 16) : start], re.IGNORECASE
-        )
+        re.search(r"(?:examined|total)[:\s]{1,4}$", text[max(0, start - 16) : start], re.IGNORECASE)
     )
 
 
-def _of_tumour(words: list[Word], first: int) -> bool:
-    """Whether a length is said of a tumour, a few words before it."""
-    return any(word.stem in _LESION for word in words[max(0, first - _LESION_NEAR) : first])
+def _of_tumour(text: str, words: list[Word], first: int) -> bool:
+    """Whether a length is said of a tumour, a few words before it in the same sentence."""
+    start = words[first].start
+    for word in reversed(words[max(0, first - _LESION_NEAR) : first]):
+        if _SENTENCE_END.search(text[word.end : start]):
+            return False
+        if word.stem in _LESION:
+            return True
+        start = word.start
+    return False
 
 
 def _class_of(term: str) -> str:
