@@ -10,7 +10,8 @@
     "pT3a N0"                   t3 t3a n_0
     "RCC"                       c:renal-cell-carcinoma rcc
 
-Reports and questions are read by the same rules, so that they meet whatever way each was written.
+Reports and questions are read by the same rules, so that they meet whatever way each was written; a question asks by
+its longest names alone, and a report has the broader concepts too.
 """
 
 from __future__ import annotations
