@@ -2,14 +2,16 @@
 
     "a mass of 3.7 x 2 cm"      mass  mm37  mm20
     "thirty-seven millimetres"  mm37
-    "0/19 nodes", "nineteen"    n19
+    "0/19 nodes", "nineteen"    n19, nodes19 near the name of nodes, total19 where it says how many there were
+    "a tumor of 3.7 cm"         mm37 size37
     "40 grams", "0.04 kg"       g40
     "Ki-67: 20 %"               pct20
     "Gleason 3 + 4"             gg2 (the ISUP grade group; "grade group 2" gives the same)
     "pT3a N0"                   t3 t3a n_0
     "RCC"                       c:renal-cell-carcinoma rcc
 
-Reports and questions are read by the same rules, so that they meet whatever way each was written.
+Reports and questions are read by the same rules, so that they meet whatever way each was written; a question asks by
+its longest names alone, and a report has the broader concepts too.
 """
 
 from __future__ import annotations
@@ -59,13 +61,17 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 _STAGE = re.compile(r"[cpy]{0,2}(t)([0-4]|is)([a-d]?)")
 _NODAL = re.compile(r"[cpy]{0,2}([nm])([0-3x])([a-c]?)")
 _GROUPED = re.compile(r"([cpy]{0,2}t(?:[0-4][a-d]?|is))([cpy]{0,2}n[0-3xo][a-c]?)([cpy]{0,2}m[01xo])?")
-_MEASURE = re.compile(r"(?:mm|g|pct|nodes)\d[\d.e+]*")
+_MEASURE = re.compile(r"(?:mm|g|pct|nodes|size|total)\d[\d.e+]*")
 _FIGURE = re.compile(r"n\d[\d.e+]*|t(?:\d[a-d]?|is)|gg\d|[nm]_.+")
 #: ISUP grade groups of Gleason patterns (Epstein et al. 2016).
 _ISUP = {(3, 3): 1, (3, 4): 2, (4, 3): 3, (4, 4): 4, (3, 5): 4, (5, 3): 4, (4, 5): 5, (5, 4): 5, (5, 5): 5}
 #: A count of lymph nodes stands within so many words of their name.
 _NODES = frozenset({"node", "nodes", "ln", "lns", "lymph", "nodal"})
 _NEAR = 8
+#: What a size is of, so many words before it.
+_LESION = frozenset({"tumor", "mass", "lesion", "carcinoma", "neoplasm", "adenocarcinoma", "nodul"})
+_LESION_NEAR = 12
+_SENTENCE_END = re.compile(r"[.;](?:\s|$)")
 #: Or is written so: "(0/12)", "Number examined: 23".
 _COUNT = re.compile(
     r"\(\s*\d{1,2}\s*/\s*\d{1,3}\s*\)|number (?:examined|involved)\W{1,4}\d{1,3}", re.IGNORECASE
@@ -95,8 +101,12 @@ class Terms:
         return found
 
 
-def read_terms(text: str, lexicon: Lexicon | None = None) -> Terms:
-    """The terms of a text; the same text gives the same terms."""
+def read_terms(text: str, lexicon: Lexicon | None = None, *, question: bool = False) -> Terms:
+    """The terms of a text; the same text gives the same terms.
+
+    A report that names a narrower thing also has the broader concept ("sigmoid", colon). Of a `question` only the
+    longest names count ("bile duct cancer" asks for no other bile duct), and a length asks for a tumour of that size.
+    """
     lexicon = lexicon or default_lexicon()
     words = words_in(text)
     nodes = [place for place, word in enumerate(words) if word.lower in _NODES]
@@ -111,6 +121,10 @@ def read_terms(text: str, lexicon: Lexicon | None = None) -> Terms:
         start = words[first].start
         if made == [f"n{value:g}"] and (near or any(begin <= start < end for begin, end in counts)):
             plain.append(f"nodes{value:g}")
+            if _is_total(text, words, first, length, near):
+                plain.append(f"total{value:g}")
+        if made[0].startswith("mm") and (question or _of_tumour(text, words, first)):
+            plain.append("size" + made[0][2:])
     for place, word in enumerate(words):
         if place not in inside:
             plain += _of_word(words, place, word)
@@ -118,11 +132,13 @@ def read_terms(text: str, lexicon: Lexicon | None = None) -> Terms:
     concepts: list[str] = []
     names: list[str] = []
     covered: set[str] = set()
-    for first, length, concept in lexicon.find(words):
+    for first, length, concept in lexicon.find(words, longest=question):
         name = lexicon.names[concept]
-        concepts.append("c:" + name.replace(" ", "-"))
+        concepts.append(_concept_term(name))
         names.append(name)
         covered |= {word.stem for word in words[first : first + length]}
+        if not question:
+            concepts += [_concept_term(lexicon.names[each]) for each in lexicon.broader[concept]]
     by_class: dict[str, list[str]] = {"measures": [], "numbers": [], "words": []}
     for term in plain:
         by_class[_class_of(term)].append(term)
@@ -134,6 +150,34 @@ def read_terms(text: str, lexicon: Lexicon | None = None) -> Terms:
         tuple(dict.fromkeys(names)),
         frozenset(covered),
     )
+
+
+def _concept_term(name: str) -> str:
+    return "c:" + name.replace(" ", "-")
+
+
+def _is_total(text: str, words: list[Word], first: int, length: int, near: bool) -> bool:
+    """Whether a number says how many lymph nodes there were: "nineteen lymph nodes", "0/19", "2 of 19"."""
+    start, after = words[first].start, first + length
+    if near and re.search(r"\d\s*(?:/|of|out of)\s*$", text[max(0, start - 10) : start]):
+        return True
+    if near and re.match(r"\s*(?:/|of|out of)\s*\d", text[words[after - 1].end :][:10]):
+        return False
+    return any(word.lower in _NODES for word in words[after : after + 3]) or bool(
+        re.search(r"(?:examined|total)[:\s]{1,4}$", text[max(0, start - 16) : start], re.IGNORECASE)
+    )
+
+
+def _of_tumour(text: str, words: list[Word], first: int) -> bool:
+    """Whether a length is said of a tumour, a few words before it in the same sentence."""
+    start = words[first].start
+    for word in reversed(words[max(0, first - _LESION_NEAR) : first]):
+        if _SENTENCE_END.search(text[word.end : start]):
+            return False
+        if word.stem in _LESION:
+            return True
+        start = word.start
+    return False
 
 
 def _class_of(term: str) -> str:
