@@ -36,6 +36,7 @@ def main() -> int:
             *_ingest(_result("ingest_small")),
             *_kernels(),
             *_slides(),
+            *_served(),
         ]
     )
     wanted = f"{head}{BEGIN}\n{body}\n{END}{tail}"
@@ -217,13 +218,44 @@ SLIDES = (
 )
 
 
+#: The same of what people touch.
+SERVED = (
+    (
+        "api_load",
+        "search_p95_ms",
+        "search over 200,000 patches, 20/s beside 100 tiles/s: 95th percentile",
+        "{:.0f} ms",
+    ),
+    ("api_load", "tile_p95_ms", "a warm tile in the same minute: 95th percentile", "{:.0f} ms"),
+    ("api_load", "errors", "answers that were errors, in all requests of the run", "{:.0f}"),
+    ("api_load", "rss_growth_mib", "the server's memory over 10,000 requests", "{:+.1f} MiB"),
+    ("page", "first_slide_s", "the page in Chromium: first slide to be seen", "{:.2f} s"),
+    ("page", "click_to_gallery_ms", "from a click to the gallery, 200,000 patches", "{:.0f} ms"),
+    ("ask_quality", "recall5_text", "400 real reports, asked in other words: recall@5 by terms", "{:.3f}"),
+    ("ask_quality", "recall5_vector", "the same by MiniLM's vectors", "{:.3f}"),
+    ("ask_quality", "recall5_hybrid", "the same by both", "{:.3f}"),
+    ("ask_quality", "citation_precision", "citations that name the report that holds the answer", "{:.3f}"),
+    ("ask_quality", "abstain_rate", "questions without an answer that are left unanswered", "{:.3f}"),
+    ("ask_quality", "answered_rate", "questions with an answer that are answered", "{:.3f}"),
+)
+
+
 def _slides() -> list[str]:
-    """The table of slide encoders, from the results that there are."""
-    there = [name for name in ("mil_needle", "mil_training") if _results(name).exists()]
+    return _rows("slide encoders", SLIDES)
+
+
+def _served() -> list[str]:
+    return _rows("the API, the page, reports", SERVED)
+
+
+def _rows(title: str, told: tuple[tuple[str, str, str, str], ...]) -> list[str]:
+    """A table of figures from the results that there are."""
+    scripts = list(dict.fromkeys(script for script, *_ in told))
+    there = [name for name in scripts if _results(name).exists()]
     if not there:
         return []
-    rows = ["| slide encoders | figure | least to most |", "| --- | --- | --- |"]
-    for script, key, what, shape in SLIDES:
+    rows = [f"| {title} | figure | least to most |", "| --- | --- | --- |"]
+    for script, key, what, shape in told:
         if script not in there:
             continue
         result = _result(script)
@@ -231,8 +263,8 @@ def _slides() -> list[str]:
         number = "{" + shape.partition("{")[2].partition("}")[0] + "}"
         figure = shape.format(result["figures"][key])
         rows.append(f"| {what} | {figure} | {number.format(low)} to {number.format(high)} |")
-    told = " and ".join(f"`python -m benchmarks.{name}`" for name in there)
-    return ["\n".join(rows), f"{told}, {_where(_result(there[0]))}."]
+    commands = " and ".join(f"`python -m benchmarks.{name}`" for name in there)
+    return ["\n".join(rows), f"{commands}, {_where(_result(there[0]))}."]
 
 
 def _source(result: dict[str, Any]) -> str:
