@@ -45,7 +45,7 @@ class Size:
     epochs: int
 
 
-FULL = Size(28, DEFAULT_SIZE, 6, 2000, 10, 80)
+FULL = Size(28, DEFAULT_SIZE, 6, 2000, 10, 120)
 #: Small slides lack a tissue now and then: some of these patients have no needle and fall out.
 QUICK = Size(12, (3072, 3072), 12, 1000, 5, 30)
 #: One recipe, but for ABMIL: without a projection its attention wants a higher rate to leave the plateau. The texture
