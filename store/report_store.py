@@ -202,7 +202,9 @@ class ReportStore:
         because = list(because)
         for head in self.heads():
             if head.patient_id == patient_id and not head.slide_ids:
-                self._store.denied.add(uri=denied_name(head.patient_id, head.report_id), because=because, now=now)
+                self._store.denied.add(
+                    uri=denied_name(head.patient_id, head.report_id), because=because, now=now
+                )
 
     def _suspects(self) -> list[str]:
         """The reports whose id, patient or slides the deny-list names."""
@@ -216,7 +218,9 @@ class ReportStore:
         return [
             each.report_id
             for each in heads
-            if denied_name(each.patient_id, each.report_id) in names or each.patient_id in patients or not slides.isdisjoint(each.slide_ids)
+            if denied_name(each.patient_id, each.report_id) in names
+            or each.patient_id in patients
+            or not slides.isdisjoint(each.slide_ids)
         ]
 
     def _allowed(self, report: Report) -> Report | None:
