@@ -239,22 +239,24 @@ def test_an_empty_corpus_answers_nothing_and_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("without_vectors")
-@pytest.mark.parametrize("how", ["slide", "last slide", "patient"])
+@pytest.mark.parametrize("how", ["slide", "last slide", "patient", "removed before"])
 def test_the_deleted_leave_every_file_of_the_index(tmp_path: Path, how: str) -> None:
     store = make_reports(tmp_path, "liver-a", "liver-b")
     put_slide(store, "S9", features(1), patient="gone-patient")
     secret = "zanzibarine deposits"
-    named = () if how == "last slide" else ("S9",)
+    named = () if how in ("last slide", "removed before") else ("S9",)
     store.reports.put(report("gone-report", f"Liver with {secret}.", patient="gone-patient", slides=named))
     index = SlideIndex(store)
     index.sync()
     assert index.search_reports(secret)[0].report_id == "gone-report"
     if how == "patient":
         store.denied.add(patient_id="gone-patient")
+    if how == "removed before":  # and the index was not told
+        store.reports.remove("gone-report")
     store.delete_slide("S9")
     store.reports.forget_denied()
     assert {hit.report_id for hit in index.search_reports(secret)} <= {"liver-a", "liver-b"}
-    assert {PASSAGES, WHOLE} <= set(index.denied_rows())
+    assert how == "removed before" or {PASSAGES, WHOLE} <= set(index.denied_rows())
     index.erase_denied()
     assert index.denied_rows() == {}
     files = [path for path in (tmp_path / "index").rglob("*") if path.is_file()]
