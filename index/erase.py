@@ -56,7 +56,7 @@ def erase_denied(store: FeatureStore, connection: Connection, *, exact_below: in
             table = connection.table(name)
             if table is None or _key(table) is None:
                 continue
-            gone = _denied(store, table)
+            gone = _denied(store, table) | _departed(store, table)
             tags += [f"{name}: {tag}" for tag in _drop_tags(table)]
             if gone or _hides_rows(table) or table.list_indices():
                 before = table.count_rows()
@@ -100,6 +100,15 @@ def _denied(store: FeatureStore, table: Any) -> set[str]:
     if _key(table) == "slide_id":
         return store.denied.among("slide", _ids(table))
     return denied_reports(store, table.search().select(list(OWNERS)).to_batches(_BATCH_ROWS))
+
+
+def _departed(store: FeatureStore, table: Any) -> set[str]:
+    """The reports of a table that the store holds no more, or with another text: whose they were cannot be told."""
+    if _key(table) != "report_id":
+        return set()
+    versions = store.reports.versions()
+    rows = table.search().select(["report_id", "generation"]).to_arrow().to_pylist()
+    return {row["report_id"] for row in rows if versions.get(row["report_id"]) != row["generation"]}
 
 
 def _ids(table: Any) -> dict[str, int]:

@@ -54,10 +54,13 @@ def delete(
     orders = [("", list(slides))] if slides else []
     orders += [(patient, slides_of_patient(lake.store, patient)) for patient in patients]
     named = {each.casefold() for _, ids in orders for each in ids}
+    emptied = _left_without_slides(lake, named)
     report.reports = [
         each.report_id
         for each in lake.store.reports.heads()
-        if each.patient_id in patients or not named.isdisjoint(map(str.casefold, each.slide_ids))
+        if each.patient_id in patients
+        or (each.patient_id in emptied and not each.slide_ids)
+        or not named.isdisjoint(map(str.casefold, each.slide_ids))
     ]
     for patient, ids in orders:
         if patient and not ids:
@@ -82,6 +85,14 @@ def delete(
     for slide_id in report.unknown:
         report.notes.append(f"the lake holds nothing of {slide_id}; it {_denied(dry_run)}")
     return report
+
+
+def _left_without_slides(lake: "Lake", gone: set[str]) -> set[str]:
+    """The patients all of whose slides (in lower case) are to go: what names no slide goes with the last."""
+    catalog = lake.store.catalog()
+    going = catalog["slide_id"].astype("str").str.casefold().isin(gone)
+    patients = catalog["patient_id"].astype("str")
+    return set(patients[going]) - set(patients[~going])
 
 
 def _denied(dry_run: bool) -> str:

@@ -25,7 +25,7 @@ from slidelake.store.profile import ArrayProfile
 from slidelake.store.quarantine import Quarantine, quarantine_key
 from slidelake.store.redact import Redactor, words_of
 from slidelake.store.replicate import CopyReport, replicate
-from slidelake.store.report import TEXT_LIMIT, Report, ReportHead, Section, Source
+from slidelake.store.report import TEXT_LIMIT, Report, ReportHead, Section, Source, denied_name
 from slidelake.store.report_store import ReportStore
 from slidelake.store.shard_writer import ShardWriter
 from slidelake.store.snapshots import Snapshot, Snapshots
@@ -86,6 +86,7 @@ __all__ = [
     "cohort",
     "collect_garbage",
     "delete_slides",
+    "denied_name",
     "features_of",
     "fingerprint_id",
     "known_patient",

@@ -11,7 +11,7 @@ from typing import Any
 from slidelake.errors import UsageError
 from slidelake.store.ids import require_slug
 
-__all__ = ["TEXT_LIMIT", "Report", "ReportHead", "Section", "Source"]
+__all__ = ["TEXT_LIMIT", "Report", "ReportHead", "Section", "Source", "denied_name"]
 
 #: The longest text of one report, in characters; the longest of 400 real ones has 26,355.
 TEXT_LIMIT = 2_000_000
@@ -19,6 +19,11 @@ KINDS = ("csv", "jsonl", "text", "pdf", "scan")
 _METADATA_LIMIT = 1_000_000
 # JSON keeps them, but terminals, pages and Arrow strings do not all bear them.
 _UNFIT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+
+
+def denied_name(patient_id: str, report_id: str) -> str:
+    """What the deny-list knows a report by; another patient's may have the same id."""
+    return f"report:{patient_id}/{report_id}"
 
 
 @dataclass(frozen=True)

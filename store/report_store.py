@@ -25,7 +25,7 @@ from slidelake.errors import DamagedStoreError, SlideDeletedError, StoreError, U
 from slidelake.store.ids import require_slug, slug
 from slidelake.store.listing import readers
 from slidelake.store.redact import words_of
-from slidelake.store.report import Report, ReportHead
+from slidelake.store.report import Report, ReportHead, denied_name
 
 if TYPE_CHECKING:
     from slidelake.store.feature_store import FeatureStore
@@ -202,7 +202,9 @@ class ReportStore:
         because = list(because)
         for head in self.heads():
             if head.patient_id == patient_id and not head.slide_ids:
-                self._store.denied.add(uri=_name(head), because=because, now=now)
+                self._store.denied.add(
+                    uri=denied_name(head.patient_id, head.report_id), because=because, now=now
+                )
 
     def _suspects(self) -> list[str]:
         """The reports whose id, patient or slides the deny-list names."""
@@ -210,19 +212,21 @@ class ReportStore:
         if not denied.count():
             return []
         heads = self.heads()
-        names = denied.among("uri", {_name(each) for each in heads})
+        names = denied.among("uri", {denied_name(each.patient_id, each.report_id) for each in heads})
         patients = denied.among("patient", {each.patient_id for each in heads})
         slides = denied.among("slide", {slide_id for each in heads for slide_id in each.slide_ids})
         return [
             each.report_id
             for each in heads
-            if _name(each) in names or each.patient_id in patients or not slides.isdisjoint(each.slide_ids)
+            if denied_name(each.patient_id, each.report_id) in names
+            or each.patient_id in patients
+            or not slides.isdisjoint(each.slide_ids)
         ]
 
     def _allowed(self, report: Report) -> Report | None:
         """The report as the deny-list lets it be; None where it has to stay out."""
         denied = self._store.denied
-        if denied.find(patient_id=report.patient_id, uri=_name(report)):
+        if denied.find(patient_id=report.patient_id, uri=denied_name(report.patient_id, report.report_id)):
             return None
         gone = denied.among("slide", report.slide_ids) if report.slide_ids else set()
         if not gone:
@@ -350,11 +354,6 @@ def parse_report(report_id: str, data: bytes, where: str) -> Report:
 def _first_number(report: Report) -> int:
     # Of 2³⁰: an index keeps it as int32, and each change adds one.
     return 1 + int(report.content_hash[:8], 16) % 2**30
-
-
-def _name(report: Report | ReportHead) -> str:
-    """What the deny-list knows a report by; another patient's may have the same id."""
-    return f"report:{report.patient_id}/{report.report_id}"
 
 
 def _folder(report_id: str) -> str:

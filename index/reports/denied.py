@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from slidelake.store import denied_name
+
 if TYPE_CHECKING:
     from slidelake.store import FeatureStore
 
@@ -29,11 +31,13 @@ def denied_reports(store: FeatureStore, batches: Iterable[pa.RecordBatch]) -> se
             *(batch.column(name).to_pylist() for name in OWNERS), strict=True
         )
     }
-    names = store.denied.among("uri", {f"report:{report_id}" for report_id, _, _ in owners})
+    names = store.denied.among("uri", {denied_name(patient, report_id) for report_id, patient, _ in owners})
     patients = store.denied.among("patient", {patient_id for _, patient_id, _ in owners})
     slides = store.denied.among("slide", {slide_id for _, _, slide_ids in owners for slide_id in slide_ids})
     return {
         report_id
         for report_id, patient_id, slide_ids in owners
-        if f"report:{report_id}" in names or patient_id in patients or not slides.isdisjoint(slide_ids)
+        if denied_name(patient_id, report_id) in names
+        or patient_id in patients
+        or not slides.isdisjoint(slide_ids)
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,14 +45,15 @@ class Scope:
         live = {each: row for each, row in rows.items() if versions.get(each) == row["generation"]}
         notes = _staleness(versions, rows, live)
         wanted = live
+        slides_of = _slide_rows(store, connection) if request.patients or request.exclude_patients else []
         if request.patients is not None:
-            patients = set(request.patients)
-            wanted = {each: row for each, row in wanted.items() if row["patient_id"] in patients}
-        if request.exclude_patients:
-            missing = set(request.exclude_patients) - {row["patient_id"] for row in rows.values()}
-            notes += [f"no report in the index is of patient {patient}" for patient in sorted(missing)]
-            out = set(request.exclude_patients)
-            wanted = {each: row for each, row in wanted.items() if row["patient_id"] not in out}
+            told = _of_patients(request.patients, slides_of)
+            wanted = {each: row for each, row in wanted.items() if _is_of(row, *told)}
+        for patient in request.exclude_patients:
+            told = _of_patients([patient], slides_of)
+            if not any(_is_of(row, *told) for row in rows.values()):
+                notes.append(f"no report in the index is of patient {patient}")
+            wanted = {each: row for each, row in wanted.items() if not _is_of(row, *told)}
         if request.slides is not None or request.where:
             slides, owners = _slides(store, connection, request)
             wanted = {each: row for each, row in wanted.items() if _is_about(row, slides, owners)}
@@ -68,6 +69,33 @@ class Scope:
         if len(out) <= len(self.allowed):
             return ~col("report_id").isin(sorted(out))
         return col("report_id").isin(sorted(self.allowed))
+
+
+def _of_patients(patients: Iterable[str], slides: Sequence[Mapping[str, Any]]) -> tuple[set[str], set[str]]:
+    """The patients with the names that were theirs, and their slides in lower case.
+
+    A report keeps the patient that it came with. Where the metadata gave all slides of that one to another patient
+    since, it is the other's: no leaving out may miss it.
+    """
+    asked = set(patients)
+    own = [row for row in slides if row["patient_id"] in asked]
+    former = {row["commit_patient_id"] for row in own} - {row["patient_id"] for row in slides} - {""}
+    return asked | former, {row["slide_id"].casefold() for row in own}
+
+
+def _is_of(row: Mapping[str, Any], patients: set[str], slides: set[str]) -> bool:
+    """Whether a report is of the patients, by its own patient or by a slide that it names."""
+    return row["patient_id"] in patients or not slides.isdisjoint(map(str.casefold, row["slide_ids"]))
+
+
+def _slide_rows(store: FeatureStore, connection: Connection) -> list[dict[str, Any]]:
+    """Each indexed slide with its patient, now and as it came in."""
+    table = connection.snapshot(SLIDES, facts(str(store.info.store_id)))
+    if table is None:
+        return []
+    columns = ["slide_id", "patient_id", "commit_patient_id"]
+    rows: list[dict[str, Any]] = table.search().select(columns).to_arrow().to_pylist()
+    return rows
 
 
 def _is_about(row: dict[str, Any], slides: set[str], owners: set[str]) -> bool:

@@ -6,7 +6,7 @@ what a hostile report could have an endpoint write (links, pictures by URL, tags
 
 import re
 
-__all__ = ["CitationFilter"]
+__all__ = ["CitationFilter", "plain"]
 
 #: Where a link leads, in its brackets.
 _TARGET = r"\((?:[^()\s]|\([^()\s]*\))*\)"
@@ -25,6 +25,8 @@ _PATTERN = re.compile(f"{_MARKER}|{_LINK}|{_URL}|{_TAG}", re.IGNORECASE)
 _LONGEST = 600
 _OPENINGS = (("[", "]"), ("【", "】"), ("<", ">"))
 _GAP = re.compile(r"\s+")
+#: Controls of terminals, characters that turn the direction of a text, halves of characters.
+_UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _THINKING, _THOUGHT = "<think>", "</think>"
 
 
@@ -45,7 +47,7 @@ class CitationFilter:
 
     def feed(self, piece: str) -> str:
         """What can now be shown and was not yet."""
-        self._held += piece
+        self._held += plain(piece)
         self._skip_thinking()
         return self._release(_safe(self._held)) if self._state in ("text", "begun") else ""
 
@@ -94,6 +96,11 @@ class CitationFilter:
             else:
                 self.removed += 1
         return match["space"] + "".join(shown) if shown else ""
+
+
+def plain(text: str) -> str:
+    """The text without characters that act on a terminal or page instead of being shown there."""
+    return _UNFIT.sub("", text)
 
 
 def _safe(text: str) -> int:

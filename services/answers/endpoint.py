@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from slidelake.errors import EndpointError, EndpointTimeoutError, MissingDependencyError, UsageError
+from slidelake.services.answers.citation_filter import plain
 
 __all__ = ["Endpoint", "Piece"]
 
@@ -106,12 +107,15 @@ class Endpoint:
                         f"the endpoint {self.url} answered {kind or 'something untyped'}, which is no completion",
                         remedy="Give the base URL of its API; it often ends in /v1.",
                     )
-        except (EndpointError, GeneratorExit):
+        except GeneratorExit:
             raise
+        except EndpointError as exc:
+            # What an endpoint says of a failure may hold the key that it was sent.
+            raise type(exc)(self._redacted(exc.problem), remedy=exc.remedy) from None
         except openai.APITimeoutError as exc:
             raise self._late() from exc
         except openai.APIStatusError as exc:
-            said = self._redacted(str(exc.message))[:300]
+            said = self._redacted(str(exc.message))
             raise EndpointError(
                 f"the endpoint {self.url} refused with status {exc.status_code}: {said}",
                 remedy="Look at its log; check the model's name and SLIDELAKE_LLM_KEY.",
@@ -120,7 +124,7 @@ class Endpoint:
             # Below the client are two generations of HTTP libraries, with errors of their own.
             if "Timeout" in type(exc).__name__:
                 raise self._late() from exc
-            said = self._redacted(f"{type(exc).__name__}: {exc}")[:300]
+            said = self._redacted(f"{type(exc).__name__}: {exc}")
             raise EndpointError(
                 f"the endpoint {self.url} did not answer ({said})", remedy="Check that it runs, and its URL."
             ) from exc
@@ -159,7 +163,8 @@ class Endpoint:
         )
 
     def _redacted(self, text: str) -> str:
-        return text.replace(self.key, "***") if self.key else text
+        """What the endpoint said, without the key, cut, and with nothing that acts on a terminal."""
+        return plain(text.replace(self.key, "***") if self.key else text)[:400]
 
 
 def _events(chunks: Iterator[bytes]) -> Iterator[Piece]:
@@ -186,11 +191,11 @@ def _pieces(body: Any) -> Iterator[Piece]:
     if not isinstance(body, dict):
         raise EndpointError("the endpoint sent no completion", remedy="Check that it speaks OpenAI's form.")
     if body.get("error"):
-        raise EndpointError(f"the endpoint failed: {str(body['error'])[:300]}", remedy="Look at its log.")
+        raise EndpointError(f"the endpoint failed: {body['error']}", remedy="Look at its log.")
     for choice in body.get("choices") or []:
         part = choice.get("delta") or choice.get("message") or {}
         if isinstance(part.get("content"), str):
             yield Piece(part["content"])
     usage = body.get("usage")
     if isinstance(usage, dict):
-        yield Piece(usage={name: count for name, count in usage.items() if isinstance(count, int)})
+        yield Piece(usage={name: count for name, count in usage.items() if type(count) is int and count >= 0})

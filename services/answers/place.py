@@ -80,11 +80,24 @@ def place_of(
     if at is not None and region is not None:
         raise UsageError("a question is about one place", remedy="Pass at= or region=, not both.")
     catalog = lake.slides
-    own = catalog[catalog["slide_id"] == slide]
+    own = catalog[catalog["slide_id"].astype("str").str.casefold() == slide.casefold()]
     if own.empty:
         raise UnknownSlideError("no such slide in the lake", remedy="See `slidelake status`.", slide=slide)
-    patient = str(own.iloc[0]["patient_id"] or slide)
-    return Place(slide, at, region, None, mpp, space, patient)
+    slide_id = str(own.iloc[0]["slide_id"])
+    patient = str(own.iloc[0]["patient_id"] or slide_id)
+    return Place(slide_id, at, _shape(region), None, mpp, space, patient)
+
+
+def _shape(region: Any) -> Any:
+    """A region as `lake.search` takes it: a box, or the corners of a polygon. Raises UsageError for another form."""
+    if not isinstance(region, Mapping):
+        return region
+    if len(region) != 1 or not region.keys() <= {"box", "polygon"}:
+        raise UsageError(
+            "a region is a box or a polygon",
+            remedy='Give {"box": [x, y, w, h]} or {"polygon": [[x, y], …]}, in level-0 pixels.',
+        )
+    return next(iter(region.values()))
 
 
 def look_alikes(lake: Lake, place: Place, *, k: int) -> tuple[list[Alike], list[str]]:

@@ -96,6 +96,8 @@ def test_exit_codes(lake: Path, tmp_path: Path, table: Path) -> None:
 def test_reports_go_with_their_patient(lake: Path, table: Path) -> None:
     run("reports", "add", table, "--store", lake)
     assert "would delete: S0, 1 report\n" in run("delete", "--patient", "P0", "--dry-run", "--store", lake)[1]
+    # It names no slide: it goes with the last of its patient's.
+    assert "would delete: S0, 1 report\n" in run("delete", "--slide", "s0", "--dry-run", "--store", lake)[1]
     code, said = told("delete", "--patient", "P0", "--yes", "--store", lake)
     assert (code, said["objects"]["reports"]) == (0, 1)
     assert told("verify", "--deleted", "--store", lake)[0] == 0

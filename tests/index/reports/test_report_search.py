@@ -239,23 +239,24 @@ def test_an_empty_corpus_answers_nothing_and_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("without_vectors")
-@pytest.mark.parametrize("how", ["slide", "patient"])
+@pytest.mark.parametrize("how", ["slide", "last slide", "patient", "removed before"])
 def test_the_deleted_leave_every_file_of_the_index(tmp_path: Path, how: str) -> None:
     store = make_reports(tmp_path, "liver-a", "liver-b")
     put_slide(store, "S9", features(1), patient="gone-patient")
     secret = "zanzibarine deposits"
-    store.reports.put(report("gone-report", f"Liver with {secret}.", patient="gone-patient", slides=("S9",)))
+    named = () if how in ("last slide", "removed before") else ("S9",)
+    store.reports.put(report("gone-report", f"Liver with {secret}.", patient="gone-patient", slides=named))
     index = SlideIndex(store)
     index.sync()
     assert index.search_reports(secret)[0].report_id == "gone-report"
-    if how == "slide":
-        store.delete_slide("S9")
-    else:
+    if how == "patient":
         store.denied.add(patient_id="gone-patient")
-        store.delete_slide("S9")
+    if how == "removed before":  # and the index was not told
+        store.reports.remove("gone-report")
+    store.delete_slide("S9")
     store.reports.forget_denied()
     assert {hit.report_id for hit in index.search_reports(secret)} <= {"liver-a", "liver-b"}
-    assert {PASSAGES, WHOLE} <= set(index.denied_rows())
+    assert how == "removed before" or {PASSAGES, WHOLE} <= set(index.denied_rows())
     index.erase_denied()
     assert index.denied_rows() == {}
     files = [path for path in (tmp_path / "index").rglob("*") if path.is_file()]
@@ -263,6 +264,28 @@ def test_the_deleted_leave_every_file_of_the_index(tmp_path: Path, how: str) -> 
         assert not [path for path in files if needle in path.read_bytes()], needle
     assert index.search_reports("hepatoma")[0].report_id == "liver-a"
     assert not index.sync().changed
+
+
+@pytest.mark.usefixtures("without_vectors")
+def test_a_patient_of_another_name_keeps_the_reports(tmp_path: Path) -> None:
+    store = make_reports(tmp_path, "liver-a")
+    for slide_id in ("S1", "S2", "S3"):
+        put_slide(store, slide_id, features(1), patient="P-liver-b" if slide_id != "S3" else "P3")
+    store.reports.put(report("liver-b"))
+    store.reports.put(report("named", "Liver: fibrosis.", patient="P3", slides=("s2",)))
+    index = SlideIndex(store)
+    table = tmp_path / "names.csv"
+    table.write_text("slide_id,patient_id\nS1,new\nS2,new\n")
+    update_metadata(store, table)
+    index.sync()
+    left = index.search_reports("liver", mode="text", exclude_patients=["new"])
+    assert ([hit.report_id for hit in left], left.notes) == (["liver-a"], ())
+    assert {hit.report_id for hit in index.search_reports("liver", patients=["new"])} == {"liver-b", "named"}
+    # Of one whose slides are not all another's now, the reports are still its own.
+    table.write_text("slide_id,patient_id\nS1,P-liver-b\n")
+    update_metadata(store, table)
+    index.sync()
+    assert {hit.report_id for hit in index.search_reports("liver", patients=["new"])} == {"named"}
 
 
 @pytest.mark.usefixtures("without_vectors")

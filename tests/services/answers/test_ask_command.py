@@ -44,6 +44,13 @@ def test_a_patch_an_endpoint_and_the_probe(lake, monkeypatch):
     assert "sk-secret" not in result.output
 
 
+def test_a_region_is_asked_about(lake):
+    result = run(lake, "What was the diagnosis?", "--slide", "s0", "--region", "0,0,400,400", "--json")
+    said = json.loads(result.stdout)
+    assert result.exit_code == 0, said
+    assert any(each["x"] is not None for each in said["citations"])
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

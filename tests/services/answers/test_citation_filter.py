@@ -50,6 +50,13 @@ def test_citations_are_numbered_as_they_appear(text, shown, cited, removed):
     assert (found, list(checked.shown), checked.removed) == (shown, cited, removed)
 
 
+def test_what_acts_on_a_terminal_goes():
+    text = "\x1b[31mA\x1b]0;title\x07 \u202egnorw\u2069 \x9b2J \ud800 café 胃癌\r\n [1]."
+    shown = "[31mA]0;title gnorw 2J  café 胃癌\n [1]."
+    assert filtered(text)[0] == shown
+    assert filtered(text, pieces=list(range(1, len(text))))[0] == shown
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

@@ -54,6 +54,8 @@ def test_the_key_goes_into_its_header_and_nowhere_else():
         (sends(b'{"choices": 3}', kind="application/json"), "did not answer"),
         (sends(b"oops", status=500, kind="text/plain"), "status 500"),
         (sends(f'{{"error": {{"message": "Incorrect API key {KEY}"}}}}'.encode(), status=401), "status 401"),
+        (sends(f'data: {{"error": "\\u001b[2J no key {KEY}"}}\n\n'.encode()), r"failed: \[2J no key \*\*\*"),
+        (sends(f'{{"error": "{"x" * 390}{KEY}"}}'.encode(), kind="application/json"), "failed: xxx"),
         (breaks_after("half an answ"), "broke off"),
     ],
 )
