@@ -1,8 +1,8 @@
 """Which reports answer a question: BM25 over their terms and cosines of their passages, fused by ranks.
 
 Text: the question and the reports are read as terms (`terms.py`). Each class of terms has a full-text index of its own
-over whole reports, since the facts of a question often stand pages apart; their BM25 scores are added with `WEIGHTS`:
-a measure or a concept says more than a word. Vector: a report is as near as its nearest passage. Both lists are fused
+over whole reports, since the facts of a question often stand pages apart; BM25 scores are added by class, and the
+best reports scored again (`rank.py`). Vector: a report is as near as its nearest passage. Both lists are fused
 by reciprocal ranks (Cormack et al. 2009), the vector's with the smaller weight (`VECTOR_WEIGHT`): a small sentence
 encoder knows less of pathology than its vocabulary does. The passage shown of a report is the one that holds most of
 the question.
@@ -10,7 +10,6 @@ the question.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,10 +18,11 @@ from slidelake.errors import IndexMissingError, MissingDependencyError
 from slidelake.index.reports.follow import sentence_encoder
 from slidelake.index.reports.hits import ReportHit, ReportHits
 from slidelake.index.reports.passages import Passages
+from slidelake.index.reports.rank import WEIGHTS, Counts, TextArm, asked_terms, counts_of, search_terms
 from slidelake.index.reports.request import Mode, ReportsRequest
 from slidelake.index.reports.scope import Scope
 from slidelake.index.reports.tables import PASSAGES, WHOLE, report_facts
-from slidelake.index.reports.terms import FIELDS, Terms, read_terms
+from slidelake.index.reports.terms import Terms, read_terms
 from slidelake.index.search import query_vector
 
 if TYPE_CHECKING:
@@ -31,13 +31,10 @@ if TYPE_CHECKING:
 
 __all__ = ["find_reports"]
 
-#: How much a class of terms counts. Chosen on the develop half of the questions (`evaluate.py`), in coarse steps: a
-#: flat optimum.
-WEIGHTS = {"concepts": 1.0, "measures": 2.0, "numbers": 1.0, "words": 0.2}
 #: The weight of the vector's ranks beside 1 for the text's, and the constant of the fusion.
 VECTOR_WEIGHT, RANK_CONSTANT = 0.05, 10
 #: Reports that each arm proposes.
-_CANDIDATES = 200
+_CANDIDATES = 100
 
 
 def find_reports(store: FeatureStore, connection: Connection, request: ReportsRequest) -> ReportHits:
@@ -57,17 +54,17 @@ def find_reports(store: FeatureStore, connection: Connection, request: ReportsRe
     vector = _question_vector(request, passages, notes)
     if not scope.allowed:
         return ReportHits((), query=request.text, mode=request.mode, notes=notes)
-    terms = read_terms(request.text)
+    terms = read_terms(request.text, question=True)
     count = max(_CANDIDATES, 2 * request.k)
-    by_text = _by_text(whole, terms, scope, count) if request.mode != "vector" else {}
+    text = search_terms(whole, terms, scope, count) if request.mode != "vector" else TextArm({}, {})
     by_vector = _by_vector(passages, vector, scope, count) if vector is not None else {}
-    fused = _fuse(by_text, by_vector, request.mode)
+    fused = _fuse(text.scores, by_vector, request.mode)
     chosen = sorted(fused, key=lambda report_id: (-fused[report_id], report_id))[: request.k]
     shown = Passages.read(passages, scope, chosen, terms, vector)
-    have = _terms_of(whole, chosen)
+    have = text.held | counts_of(whole, [each for each in chosen if each not in text.held])
     hits: list[ReportHit] = []
     for report_id in chosen:
-        scores = {"text": by_text.get(report_id, 0.0), "coverage": _coverage(terms, have[report_id])}
+        scores = {"text": text.scores.get(report_id, 0.0), "coverage": _coverage(terms, have[report_id])}
         for row, cosine in shown.best(report_id, request.per_report):
             if len(hits) < request.k:
                 own = scores if cosine is None else scores | {"vector": cosine}
@@ -106,39 +103,9 @@ def _question_vector(request: ReportsRequest, passages: Any, notes: list[str]) -
         notes.append(f"searched by text alone: {why}")
         return None
     # With the names that its abbreviations stand for, which the encoder knows better.
-    names = read_terms(request.text).names
+    names = read_terms(request.text, question=True).names
     asked = f"{request.text} ({', '.join(names)})" if names else request.text
     return query_vector(encoder.encode([asked])[0])
-
-
-def _by_text(whole: Any, terms: Terms, scope: Scope, count: int) -> dict[str, float]:
-    """The BM25 scores of reports that have any of the question's terms."""
-    from lancedb import query
-
-    # Through Any: its type hints, made for another checker, call every option required.
-    match: Any = query.MatchQuery
-    scores: dict[str, float] = {}
-    condition = scope.condition()
-    for name in FIELDS:
-        asked = sorted(_asked(terms, name))
-        if not asked:
-            continue
-        search = whole.search(match(" ".join(asked), column=name), query_type="fts")
-        if condition is not None:
-            search = search.where(condition)
-        # Reports are few beside passages: all that match are scored, so that no class cuts another's off.
-        found = search.select(["report_id", "_score"]).limit(max(1, whole.count_rows())).to_arrow()
-        for report_id, score in zip(found["report_id"].to_pylist(), found["_score"].to_pylist(), strict=True):
-            if report_id in scope.allowed:
-                scores[report_id] = scores.get(report_id, 0.0) + WEIGHTS[name] * score
-    best = sorted(scores, key=lambda report_id: (-scores[report_id], report_id))[:count]
-    return {report_id: scores[report_id] for report_id in best}
-
-
-def _asked(terms: Terms, name: str) -> set[str]:
-    """The question's terms of a class; words that a concept stands for are left to it."""
-    asked = set(terms.of(name))
-    return asked - terms.covered if name == "words" else asked
 
 
 def _by_vector(passages: Any, vector: np.ndarray, scope: Scope, count: int) -> dict[str, float]:
@@ -177,22 +144,11 @@ def _fuse(by_text: dict[str, float], by_vector: dict[str, float], mode: Mode) ->
     return fused
 
 
-def _terms_of(whole: Any, report_ids: Sequence[str]) -> dict[str, dict[str, set[str]]]:
-    from lancedb.expr import col
-
-    if not report_ids:
-        return {}
-    search = whole.search().where(col("report_id").isin(list(report_ids)))
-    rows = search.select(["report_id", *FIELDS]).to_arrow().to_pylist()
-    return {row["report_id"]: {name: set(row[name].split(" ")) for name in FIELDS} for row in rows}
-
-
-def _coverage(terms: Terms, have: dict[str, set[str]]) -> float:
+def _coverage(terms: Terms, have: Counts) -> float:
     asked = found = 0.0
-    for name in FIELDS:
-        for term in _asked(terms, name):
-            asked += WEIGHTS[name]
-            found += WEIGHTS[name] * (term in have[name])
+    for name, term in asked_terms(terms):
+        asked += WEIGHTS[name]
+        found += WEIGHTS[name] * (term in have[name])
     return found / asked if asked else 0.0
 
 

@@ -59,13 +59,16 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 _STAGE = re.compile(r"[cpy]{0,2}(t)([0-4]|is)([a-d]?)")
 _NODAL = re.compile(r"[cpy]{0,2}([nm])([0-3x])([a-c]?)")
 _GROUPED = re.compile(r"([cpy]{0,2}t(?:[0-4][a-d]?|is))([cpy]{0,2}n[0-3xo][a-c]?)([cpy]{0,2}m[01xo])?")
-_MEASURE = re.compile(r"(?:mm|g|pct|nodes)\d[\d.e+]*")
+_MEASURE = re.compile(r"(?:mm|g|pct|nodes|size|total)\d[\d.e+]*")
 _FIGURE = re.compile(r"n\d[\d.e+]*|t(?:\d[a-d]?|is)|gg\d|[nm]_.+")
 #: ISUP grade groups of Gleason patterns (Epstein et al. 2016).
 _ISUP = {(3, 3): 1, (3, 4): 2, (4, 3): 3, (4, 4): 4, (3, 5): 4, (5, 3): 4, (4, 5): 5, (5, 4): 5, (5, 5): 5}
 #: A count of lymph nodes stands within so many words of their name.
 _NODES = frozenset({"node", "nodes", "ln", "lns", "lymph", "nodal"})
 _NEAR = 8
+#: What a size is of, so many words before it.
+_LESION = frozenset({"tumor", "mass", "lesion", "carcinoma", "neoplasm", "adenocarcinoma", "nodul"})
+_LESION_NEAR = 12
 #: Or is written so: "(0/12)", "Number examined: 23".
 _COUNT = re.compile(
     r"\(\s*\d{1,2}\s*/\s*\d{1,3}\s*\)|number (?:examined|involved)\W{1,4}\d{1,3}", re.IGNORECASE
@@ -95,8 +98,12 @@ class Terms:
         return found
 
 
-def read_terms(text: str, lexicon: Lexicon | None = None) -> Terms:
-    """The terms of a text; the same text gives the same terms."""
+def read_terms(text: str, lexicon: Lexicon | None = None, *, question: bool = False) -> Terms:
+    """The terms of a text; the same text gives the same terms.
+
+    A report that names a narrower thing also has the broader concept ("sigmoid", colon). Of a `question` only the
+    longest names count ("bile duct cancer" asks for no other bile duct), and a length asks for a tumour of that size.
+    """
     lexicon = lexicon or default_lexicon()
     words = words_in(text)
     nodes = [place for place, word in enumerate(words) if word.lower in _NODES]
@@ -111,6 +118,10 @@ def read_terms(text: str, lexicon: Lexicon | None = None) -> Terms:
         start = words[first].start
         if made == [f"n{value:g}"] and (near or any(begin <= start < end for begin, end in counts)):
             plain.append(f"nodes{value:g}")
+            if _is_total(text, words, first, length, near):
+                plain.append(f"total{value:g}")
+        if made[0].startswith("mm") and (question or _of_tumour(words, first)):
+            plain.append("size" + made[0][2:])
     for place, word in enumerate(words):
         if place not in inside:
             plain += _of_word(words, place, word)
@@ -118,11 +129,13 @@ def read_terms(text: str, lexicon: Lexicon | None = None) -> Terms:
     concepts: list[str] = []
     names: list[str] = []
     covered: set[str] = set()
-    for first, length, concept in lexicon.find(words):
+    for first, length, concept in lexicon.find(words, longest=question):
         name = lexicon.names[concept]
-        concepts.append("c:" + name.replace(" ", "-"))
+        concepts.append(_concept_term(name))
         names.append(name)
         covered |= {word.stem for word in words[first : first + length]}
+        if not question:
+            concepts += [_concept_term(lexicon.names[each]) for each in lexicon.broader[concept]]
     by_class: dict[str, list[str]] = {"measures": [], "numbers": [], "words": []}
     for term in plain:
         by_class[_class_of(term)].append(term)
@@ -134,6 +147,29 @@ def read_terms(text: str, lexicon: Lexicon | None = None) -> Terms:
         tuple(dict.fromkeys(names)),
         frozenset(covered),
     )
+
+
+def _concept_term(name: str) -> str:
+    return "c:" + name.replace(" ", "-")
+
+
+def _is_total(text: str, words: list[Word], first: int, length: int, near: bool) -> bool:
+    """Whether a number says how many lymph nodes there were: "nineteen lymph nodes", "0/19", "2 of 19"."""
+    start, after = words[first].start, first + length
+    if near and re.search(r"\d\s*(?:/|of|out of)\s*$", text[max(0, start - 10) : start]):
+        return True
+    if near and re.match(r"\s*(?:/|of|out of)\s*\d", text[words[after - 1].end :][:10]):
+        return False
+    return any(word.lower in _NODES for word in words[after : after + 3]) or bool(
+        re.search(
+            r"(?:examined|total|sampled|identified)\W{1,4}$", text[max(0, start - 16) : start], re.IGNORECASE
+        )
+    )
+
+
+def _of_tumour(words: list[Word], first: int) -> bool:
+    """Whether a length is said of a tumour, a few words before it."""
+    return any(word.stem in _LESION for word in words[max(0, first - _LESION_NEAR) : first])
 
 
 def _class_of(term: str) -> str:
