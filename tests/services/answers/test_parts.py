@@ -43,7 +43,7 @@ def clue_texts(question: str) -> list[tuple[str, str]]:
 
 def test_a_question_is_read_as_clues():
     assert clue_texts("Who had a 55 mm mass of the mouth or throat?") == [
-        ("number", "mm55"), ("concept", "mass"), ("concept", "mouth or throat"),
+        ("number", "mm55"), ("sense", "size55"), ("concept", "mass"), ("concept", "mouth or throat"),
     ]  # fmt: skip
     assert ("concept", "gall bladder") in clue_texts("Was the gall bladder inflamed?")
     assert clue_texts("Which slides are there?") == []
