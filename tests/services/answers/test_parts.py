@@ -60,11 +60,11 @@ def test_rare_clues_speak_for_a_report_and_missing_common_ones_against_it():
 
 
 def test_a_phrase_speaks_as_far_as_it_is_there():
-    counts = TermCounts([["fluid"], ["spac"], ["fluid", "fill", "spac"], *[["other"]] * 97])
-    evidence = Evidence(clues_of("fluid-filled spaces"), counts)
+    counts = TermCounts([["velvet"], ["pebbl"], ["velvet", "cover", "pebbl"], *[["other"]] * 97])
+    evidence = Evidence(clues_of("velvet-covered pebbles"), counts)
     part, whole = (
-        evidence.of_report(Terms.of(["fluid"])),
-        evidence.of_report(Terms.of(["fluid", "fill", "spac"])),
+        evidence.of_report(Terms.of(["velvet"])),
+        evidence.of_report(Terms.of(["velvet", "cover", "pebbl"])),
     )
     assert whole > 5 * max(part, 0.1)
 
