@@ -39,6 +39,8 @@ def pick(passages: Sequence[Passage], score: Score, adds: Adds) -> list[Quote]:
     """
     cut = [(n, each) for n, passage in enumerate(passages) for each in sentences(passage.text)]
     scores = score([each.text for _, each in cut])
+    # Many reports get a quote each before one gets many.
+    each_source = max(1, MOST_QUOTES // max(1, len({passage.source for passage in passages})))
     chosen: list[Quote] = []
     for n in range(len(passages)):
         own = sorted(
@@ -56,6 +58,8 @@ def pick(passages: Sequence[Passage], score: Score, adds: Adds) -> list[Quote]:
                 s, second = rest[0]
             if added >= _ADDS or s >= _NEARLY * best:
                 good.append(second)
+        of_source = sum(passages[quote.passage].source == passages[n].source for quote in chosen)
+        good = good[: max(each_source - of_source, 0)]
         chosen += [Quote(n, each) for each in sorted(good, key=lambda each: each.start)]
     return chosen[:MOST_QUOTES]
 
