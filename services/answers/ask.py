@@ -69,9 +69,8 @@ def ask_pieces(
     )
     why = abstention(
         found.evidence,
-        found.best,
+        found.support,
         passages=len(found.passages),
-        of_place=found.of_place,
         facts=" ".join(each.text for each in found.passages if each.kind != "report"),
     )
     if why:
@@ -124,7 +123,7 @@ def _as_written(question: str, written: Written, found: Found, model: str, notes
 
 
 def _extracted(question: str, found: Found, notes: Sequence[str]) -> Answer:
-    quotes = pick(found.passages, found.answers)
+    quotes = pick(found.passages, found.answers, found.adds)
     return Answer(
         question,
         compose(found.passages, quotes),

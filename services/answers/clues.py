@@ -9,7 +9,9 @@ from slidelake.index.reports import Word, default_lexicon, number_of, read_terms
 
 __all__ = ["Clue", "TermCounts", "clues_of"]
 
-ClueKind = Literal["number", "concept", "word"]
+ClueKind = Literal["number", "sense", "concept", "word"]
+#: Numbers with what they are of: the size of a tumour, the total of lymph nodes. Each is also there as a plain one.
+_SENSES = ("size", "total")
 
 _FIGURES = re.compile(r"^[a-z]+")
 #: What ends a phrase: a sign, or a word that joins phrases.
@@ -134,10 +136,13 @@ def _concepts(question: str, words: list[Word], named: dict[tuple[int, int], set
 
 def _numbers(question: str) -> list[Clue]:
     """Measures, and numbers that are none: "17 nodes" is `nodes17`, and its bare `n17` no clue of its own."""
-    read = read_terms(question)
+    read = read_terms(question, question=True)
     measured = {_FIGURES.sub("", term) for term in read.measures}
     bare = [term for term in read.numbers if not (term[0] == "n" and term[1:] in measured)]
     if any(term.startswith("g") for term in read.measures):
         # A weight stands with its number as it was written, in whatever unit.
         bare = [term for term in bare if "." not in term]
-    return [Clue("number", term, frozenset({term})) for term in dict.fromkeys([*read.measures, *bare])]
+    return [
+        Clue("sense" if term.startswith(_SENSES) else "number", term, frozenset({term}))
+        for term in dict.fromkeys([*read.measures, *bare])
+    ]

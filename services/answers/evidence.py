@@ -7,37 +7,52 @@ missing speaks against it. This is the binary independence model (Robertson & Sp
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from slidelake.index.reports import FIELDS, read_terms
 from slidelake.services.answers.clues import Clue, TermCounts
 
-__all__ = ["HOLDS", "Evidence", "Terms", "all_terms"]
+__all__ = ["HOLDS", "RARE", "Evidence", "Terms", "all_terms"]
 
 #: How often the report that answers holds a clue of the question. Numbers and concepts meet whatever way they are
 #: written; of other words those who ask often use others.
-HOLDS = {"number": 0.95, "concept": 0.9, "word": 0.15}
+HOLDS = {"number": 0.95, "sense": 0.7, "concept": 0.9, "word": 0.15}
 
 #: How much longer reports hold more by chance: the exponent of their length in averages (1: in proportion).
-_LENGTH = 0.75
+_LENGTH = 0.4
+#: A clue that stands in a report again speaks so much more for it, a share of itself a nat of how often it stands.
+_AGAIN = 0.15
+#: What a word that is no name of anything counts beside one that is.
+_WORD = 0.25
+#: A clue that at most so many of the reports hold tells them apart.
+RARE = 0.2
 
 
 @dataclass(frozen=True)
 class Terms:
-    """A text as it is weighed: the terms it holds, and how many there are with repetitions."""
+    """A text as it is weighed: the terms it holds, each with how often, and how many there are in all."""
 
-    held: frozenset[str]
+    times: Mapping[str, int]
     length: int
 
     @classmethod
     def of(cls, terms: Sequence[str]) -> "Terms":
-        return cls(frozenset(terms), len(terms))
+        return cls(Counter(terms), len(terms))
 
     @classmethod
     def read(cls, text: str) -> "Terms":
         """The terms of a text."""
         return cls.of(all_terms(text))
+
+    def holds(self, clue: Clue) -> bool:
+        """Is any form of the clue there?"""
+        return any(form in self.times for form in clue.forms)
+
+    def often(self, clue: Clue) -> int:
+        """How often the form is there that is there most."""
+        return max((self.times.get(form, 0) for form in clue.forms), default=0)
 
 
 def all_terms(text: str) -> tuple[str, ...]:
@@ -62,12 +77,12 @@ class Evidence:
         for clue, share in zip(self.clues, self._shares, strict=True):
             by_chance = min(max(1 - (1 - share) ** longer, 1e-6), 0.99)
             holds = HOLDS[clue.kind]
-            if clue.forms & report.held:
+            if often := report.often(clue):
                 speaks = max(0.0, math.log(holds / by_chance))
                 if clue.kind == "word":
-                    found[clue.phrase] = found.get(clue.phrase, 0.0) + speaks
+                    found[clue.phrase] = found.get(clue.phrase, 0.0) + _WORD * speaks
                 else:
-                    total += speaks
+                    total += speaks * (1 + _AGAIN * math.log(often))
             else:
                 total += min(0.0, math.log((1 - holds) / (1 - by_chance)))
         # A phrase speaks as far as it is there: one word of "fluid-filled spaces" may stand in any sense.
@@ -75,14 +90,17 @@ class Evidence:
 
     def _whole(self, phrase: int, report: Terms) -> float:
         own = [clue for clue in self.clues if clue.kind == "word" and clue.phrase == phrase]
-        return (sum(1 for clue in own if clue.forms & report.held) / len(own)) ** 2
+        return (sum(1 for clue in own if report.holds(clue)) / len(own)) ** 2
 
-    def of_passage(self, passage: Terms) -> float:
-        """How much of what the question asks stands in a passage or sentence: the information of its clues, nats."""
+    def of_passage(self, passage: Terms, *, beside: Terms | None = None) -> float:
+        """How much of what the question asks stands in a passage or sentence: the information of its clues, nats.
+
+        `beside` another text: only of the clues that that one does not hold.
+        """
         return sum(
             -math.log(share)
             for clue, share in zip(self.clues, self._shares, strict=True)
-            if clue.forms & passage.held
+            if clue.kind != "sense" and passage.holds(clue) and not (beside and beside.holds(clue))
         )
 
     @property
@@ -92,7 +110,22 @@ class Evidence:
 
     def unknown(self) -> list[Clue]:
         """Clues that no report of the archive holds."""
-        return [clue for clue in self.clues if not self._counts.knows(clue)]
+        return [clue for clue in self.clues if clue.kind != "sense" and not self._counts.knows(clue)]
+
+    def missed(self, report: Terms) -> float:
+        """The share, in 0…1, of the information of the question's clues that a report does not hold."""
+        asked = [(clue, -math.log(share)) for clue, share in zip(self.clues, self._shares, strict=True)]
+        total = sum(nats for clue, nats in asked if clue.kind != "sense")
+        lacks = sum(nats for clue, nats in asked if clue.kind != "sense" and not report.holds(clue))
+        return lacks / total if total else 0.0
+
+    def lacks_rare(self, report: Terms, best: Terms) -> bool:
+        """Does a report lack a rare number or concept of the question that the best one holds?"""
+        return any(
+            share <= RARE and best.holds(clue) and not report.holds(clue)
+            for clue, share in zip(self.clues, self._shares, strict=True)
+            if clue.kind in ("number", "concept")
+        )
 
     def posterior(self, evidence: Mapping[str, float]) -> dict[str, float]:
         """For each report the probability that it is the one, among those given."""

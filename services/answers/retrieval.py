@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from slidelake.services.answers.evidence import Evidence, Terms
 from slidelake.services.answers.facts import alike_passage, matching_slides, slide_passage
 from slidelake.services.answers.passage import Passage
 from slidelake.services.answers.place import Alike, Place, look_alikes
+from slidelake.services.answers.support import LEAST_SURE, Support
 
 if TYPE_CHECKING:
     from slidelake.index.reports import ReportHit
@@ -30,8 +31,8 @@ _PATIENTS = 20
 #: Passages of one report at most, and how much of what the best says the second has to say.
 _OF_ONE_REPORT = 2
 _SECOND = 0.5
-#: Evidence this much less than the best report's (as a share of its odds) is no answer to a question for one.
-_AS_GOOD = 0.9
+#: A report with so much of the best one's odds is as good; with so much it may be the one that is meant.
+_AS_GOOD, _MAY_BE = 0.9, 0.4
 #: A report follows the one before it where its odds are at least this share: questions for several.
 _FALL = 0.6
 
@@ -46,15 +47,16 @@ _OF_SLIDES = re.compile(r"\bslides?\b", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Found:
-    """What was found for a question: passages (best first), and how strongly the best report answers, in nats."""
+    """What was found for a question: passages (best first), and how well the best report answers."""
 
     passages: tuple[Passage, ...]
     notes: tuple[str, ...]
     evidence: Evidence
-    best: float
-    of_place: bool
+    support: Support
     #: How well each of many sentences answers; higher is better.
     answers: Callable[[Sequence[str]], Sequence[float]]
+    #: What of the question a sentence holds that another does not, in nats.
+    adds: Callable[[str, str], float]
 
 
 def retrieve(
@@ -85,7 +87,10 @@ def retrieve(
     terms = terms_of_reports(lake, list(dict.fromkeys(hit.report_id for hit in hits)))
     weights = {name: evidence.of_report(own) for name, own in terms.items()}
     spots = {each.patient_id: each for each in alike}
-    reports = _chosen(hits, weights, evidence, k=k, several=bool(place) or bool(_SEVERAL.search(question)))
+    several = bool(place) or bool(_SEVERAL.search(question))
+    odds = evidence.posterior(weights)
+    kept = _kept(hits, odds, terms, evidence, several=several)[:k]
+    reports = _passages(hits, kept, odds, evidence)[:k]
     passages = [_on_slide(passage, spots) for passage in reports]
     if not place and (not passages or _OF_SLIDES.search(question)):
         facts = matching_slides(lake, question, k=k)
@@ -95,9 +100,15 @@ def retrieve(
         tuple(passages),
         unique(notes),
         evidence,
-        max(weights.values(), default=0.0),
-        bool(place),
+        Support(
+            best=max(weights.values(), default=0.0),
+            missed=evidence.missed(terms[kept[0]]) if kept else 0.0,
+            sure=1.0 if several else max(odds.values(), default=1.0),
+            may_be=tuple(kept),
+            of_place=bool(place),
+        ),
         lambda texts: _scores(question, evidence, texts),
+        lambda text, beside: evidence.of_passage(Terms.read(text), beside=Terms.read(beside)),
     )
 
 
@@ -118,21 +129,38 @@ def _report_hits(
     return hits, list(hits.notes)
 
 
-def _chosen(
-    hits: Sequence[ReportHit], weights: dict[str, float], evidence: Evidence, *, k: int, several: bool
-) -> list[Passage]:
-    """The best passages of the best reports, at most `k`, best report first."""
-    odds = evidence.posterior(weights)
+def _kept(
+    hits: Sequence[ReportHit],
+    odds: Mapping[str, float],
+    terms: Mapping[str, Terms],
+    evidence: Evidence,
+    *,
+    several: bool,
+) -> list[str]:
+    """The reports to answer from, best first: one, and those as good, or all up to where the odds fall off.
+
+    None that lacks a rare clue which the best one holds. Where no report is likely enough to be the one that is meant
+    (`support.py`), all that may be.
+    """
     first = {hit.report_id: hit.rank for hit in reversed(hits)}
     ranked = sorted(odds, key=lambda name: (-odds[name], first[name]))
     if not ranked:
         return []
-    best = odds[ranked[0]]
-    shares = [odds[name] / best for name in ranked]
+    best = ranked[0]
+    shares = [odds[name] / odds[best] for name in ranked]
     if several:
-        kept = ranked[: min(fall_off(shares, fall=_FALL), k)]
+        near = ranked[: fall_off(shares, fall=_FALL)]
     else:
-        kept = [name for name, share in zip(ranked, shares, strict=True) if share >= _AS_GOOD][:k]
+        if odds[best] < LEAST_SURE:
+            return [name for name, share in zip(ranked, shares, strict=True) if share >= _MAY_BE]
+        near = [name for name, share in zip(ranked, shares, strict=True) if share >= _AS_GOOD]
+    return [name for name in near if not evidence.lacks_rare(terms[name], terms[best])]
+
+
+def _passages(
+    hits: Sequence[ReportHit], kept: Sequence[str], odds: Mapping[str, float], evidence: Evidence
+) -> list[Passage]:
+    """The best passages of each report, in the reports' order."""
     chosen: list[Passage] = []
     for name in kept:
         own = sorted(
@@ -145,7 +173,7 @@ def _chosen(
         )
         good = [hit for said, hit in own[:_OF_ONE_REPORT] if said >= _SECOND * own[0][0]]
         chosen += [_passage(hit, odds[name]) for hit in good]
-    return chosen[:k]
+    return chosen
 
 
 def _passage(hit: ReportHit, score: float) -> Passage:

@@ -1,44 +1,84 @@
 """Whether the archive answers at all: a criterion that was fixed on one set of questions and measured on another.
 
-It abstains in two cases, and says which:
+It abstains in four cases, and says which:
 
 unknown   the share of the question's clues that stand in no report of the archive is more than MOST_UNKNOWN.
           Numbers and concepts count, and so do words: what nobody ever wrote about cannot be answered.
-thin      the best report's evidence (`evidence.py`, nats) is less than LEAST_EVIDENCE, in a small archive less than
-          LEAST_SHARE of the logarithm of its reports: it holds no more of what is asked than any would by chance.
+missed    the best report lacks more than MOST_MISSED of the question's information: the clues, each weighed by how
+          rare it is in the archive.
+thin      it lacks more than HALF of it, and its evidence (`evidence.py`, nats) is less than LEAST_EVIDENCE, in a small
+          archive less than LEAST_SHARE of the logarithm of its reports. A short question whose clues are all there
+          is answered, however common they are.
+unsure    the question is for one report, and none is it with a probability of LEAST_SURE: several fit about as well.
 
 A question about a place is answered from the reports of patients whose tissue looks alike: there the tissue has
 found them, and only the first case counts.
 """
 
 import math
+from dataclasses import dataclass
 
 from slidelake.services.answers.evidence import Evidence, Terms
 
-__all__ = ["ABSTAINS", "LEAST_EVIDENCE", "LEAST_SHARE", "MOST_UNKNOWN", "abstention"]
+__all__ = [
+    "ABSTAINS", "HALF", "LEAST_EVIDENCE", "LEAST_SHARE", "LEAST_SURE", "MOST_MISSED", "MOST_UNKNOWN", "Support",
+    "abstention",
+]  # fmt: skip
 
 ABSTAINS = "The archive's reports do not answer this"
 
-#: On develop's questions no answerable one had more than 0.18 unknown, and 9 of 10 of the others had 0.33 or more.
+#: Chosen on develop's questions. No answerable one had more than 0.18 unknown, and 9 of 10 of the others 0.33 or more.
 MOST_UNKNOWN = 0.25
-LEAST_EVIDENCE = 2.5
-LEAST_SHARE = 0.4
+#: 99 of 100 answerable ones miss less than this; what asks is often in other words than what answers.
+MOST_MISSED = 0.7
+HALF = 0.5
+LEAST_EVIDENCE = 4.0
+LEAST_SHARE = 0.65
+#: The best of two that are alike has 0.5.
+LEAST_SURE = 0.45
+#: Reports that are named where several fit.
+_NAMED = 5
 
 
-def abstention(evidence: Evidence, best: float, *, passages: int, of_place: bool, facts: str = "") -> str:
+@dataclass(frozen=True)
+class Support:
+    """How well the best report answers.
+
+    `best` is its evidence in nats, `missed` the share of the question's information that it lacks, `sure` the
+    probability that it is the one meant (1 where several are asked for), `may_be` the reports that may be, best first.
+    """
+
+    best: float
+    missed: float
+    sure: float
+    may_be: tuple[str, ...]
+    of_place: bool
+
+
+def abstention(evidence: Evidence, support: Support, *, passages: int, facts: str = "") -> str:
     """Why there is no answer, as a sentence for people; empty where there is one.
 
-    `best` is the evidence of the best report in nats, `passages` how many passages were found; `facts` is what the
-    archive knows of slides and patches among them.
+    `passages` is how many were found; `facts` is what the archive knows of slides and patches among them.
     """
     if not passages:
         return f"{ABSTAINS}: there is no report to look into."
-    said = Terms.read(facts).held
-    unknown = [clue for clue in evidence.unknown() if not clue.forms & said]
-    if unknown and len(unknown) > MOST_UNKNOWN * len(evidence.clues):
+    said = Terms.read(facts)
+    unknown = [clue for clue in evidence.unknown() if not said.holds(clue)]
+    asked = sum(clue.kind != "sense" for clue in evidence.clues)
+    if len(unknown) > MOST_UNKNOWN * asked:
         words = ", ".join(f"“{clue.text}”" for clue in unknown[:5])
         return f"{ABSTAINS}: none speaks of {words}."
+    if support.of_place or not support.may_be:
+        return ""
     least = min(LEAST_EVIDENCE, LEAST_SHARE * math.log(evidence.reports + 1))
-    if not of_place and best < least:
+    thin = support.missed > HALF and support.best < least
+    if thin or support.missed > MOST_MISSED or not asked:
         return f"{ABSTAINS}: none holds enough of what is asked."
+    if support.sure < LEAST_SURE:
+        named = ", ".join(support.may_be[:_NAMED])
+        more = " and others" if len(support.may_be) > _NAMED else ""
+        return (
+            f"{ABSTAINS} for sure: several fit about as well ({named}{more}). Tell more of the case, or ask "
+            "“which patients”."
+        )
     return ""

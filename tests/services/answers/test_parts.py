@@ -11,6 +11,7 @@ from slidelake.services.answers.adaptive_k import fall_off
 from slidelake.services.answers.clues import TermCounts, clues_of
 from slidelake.services.answers.evidence import Evidence, Terms
 from slidelake.services.answers.sentences import LONGEST, sentences
+from slidelake.services.answers.support import Support, abstention
 
 
 @given(st.text(alphabet="ab .\n-1(A;?", max_size=900))
@@ -43,7 +44,7 @@ def clue_texts(question: str) -> list[tuple[str, str]]:
 
 def test_a_question_is_read_as_clues():
     assert clue_texts("Who had a 55 mm mass of the mouth or throat?") == [
-        ("number", "mm55"), ("concept", "mass"), ("concept", "mouth or throat"),
+        ("number", "mm55"), ("sense", "size55"), ("concept", "mass"), ("concept", "mouth or throat"),
     ]  # fmt: skip
     assert ("concept", "gall bladder") in clue_texts("Was the gall bladder inflamed?")
     assert clue_texts("Which slides are there?") == []
@@ -60,11 +61,11 @@ def test_rare_clues_speak_for_a_report_and_missing_common_ones_against_it():
 
 
 def test_a_phrase_speaks_as_far_as_it_is_there():
-    counts = TermCounts([["fluid"], ["spac"], ["fluid", "fill", "spac"], *[["other"]] * 97])
-    evidence = Evidence(clues_of("fluid-filled spaces"), counts)
+    counts = TermCounts([["velvet"], ["pebbl"], ["velvet", "cover", "pebbl"], *[["other"]] * 97])
+    evidence = Evidence(clues_of("velvet-covered pebbles"), counts)
     part, whole = (
-        evidence.of_report(Terms.of(["fluid"])),
-        evidence.of_report(Terms.of(["fluid", "fill", "spac"])),
+        evidence.of_report(Terms.of(["velvet"])),
+        evidence.of_report(Terms.of(["velvet", "cover", "pebbl"])),
     )
     assert whole > 5 * max(part, 0.1)
 
@@ -72,3 +73,34 @@ def test_a_phrase_speaks_as_far_as_it_is_there():
 def test_what_no_report_holds_is_unknown():
     evidence = Evidence(clues_of("kidney with amyloidosis"), TermCounts([["c:kidney"]] * 10))
     assert [clue.text for clue in evidence.unknown()] == ["amyloidosis"]
+
+
+def support(**changed: object) -> Support:
+    kept = {"best": 9.0, "missed": 0.1, "sure": 0.9, "may_be": ("R1", "R2"), "of_place": False}
+    return Support(**(kept | changed))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, ""),
+        ({"sure": 0.4}, "several fit about as well (R1, R2)"),
+        ({"missed": 0.8}, "none holds enough"),
+        ({"missed": 0.6, "best": 0.5}, "none holds enough"),
+        ({"missed": 0.4, "best": 0.5}, ""),
+        ({"sure": 0.4, "missed": 0.8, "of_place": True}, ""),
+    ],
+)
+def test_an_answer_needs_support(changed, said):
+    evidence = Evidence(clues_of("kidney with a thrombus"), TermCounts([["c:kidney", "c:thrombus"]] * 9))
+    assert said in abstention(evidence, support(**changed), passages=1)
+    assert bool(abstention(evidence, support(**changed), passages=1)) == bool(said)
+
+
+def test_a_report_that_lacks_a_rare_clue_of_the_best_is_known():
+    counts = TermCounts([["c:kidney", "c:thrombus"], *[["c:kidney"]] * 19])
+    evidence = Evidence(clues_of("kidney with a thrombus"), counts)
+    both, one = Terms.of(["c:kidney", "c:thrombus"]), Terms.of(["c:kidney"])
+    assert evidence.lacks_rare(one, both)
+    assert not evidence.lacks_rare(both, both)
+    assert evidence.missed(both) == 0 < evidence.missed(one) < 1
