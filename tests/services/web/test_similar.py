@@ -206,4 +206,6 @@ def test_the_embedding_of_most_dimensions_is_taken_first(
     expect(page.get_by_label("Embedding")).to_have_value(re.compile("/stain-texture"))
     page.get_by_label("Embedding").select_option(index=0)
     page.reload()
-    expect(page.get_by_label("Embedding")).to_have_value(re.compile("/colour-histogram"))  # chosen by the person
+    expect(page.get_by_label("Embedding")).to_have_value(
+        re.compile("/colour-histogram")
+    )  # chosen by the person
