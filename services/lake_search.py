@@ -23,7 +23,7 @@ class SearchMethods(LakePart):
         slide: str | None = None,
         at: tuple[int, int] | None = None,
         region: "Sequence[float] | Sequence[Sequence[float]] | None" = None,
-        image: "str | PathLike[str] | np.ndarray[Any, Any] | None" = None,
+        image: "str | PathLike[str] | bytes | np.ndarray[Any, Any] | None" = None,
         mpp: float | None = None,
         text: str | None = None,
         find: Literal["patches", "slides"] | None = None,
@@ -36,8 +36,8 @@ class SearchMethods(LakePart):
         exact: bool | None = None,
     ) -> "SearchResult":
         """Patches like one patch (`slide` and `at`, level-0 px), a region of a slide (`slide` and `region`: x, y,
-        width, height, or the corners of a polygon), an image, or words (where the encoder reads them); slides like
-        one slide, or with `find="slides"` like a region.
+        width, height, or the corners of a polygon), an image (a path, a file's bytes, or pixels), or words (where
+        the encoder reads them); slides like one slide, or with `find="slides"` like a region.
 
         `where` filters by metadata: {"site": "larynx"} or ["age>=50", "stage in I,II"]. Scores are true
         cosines in −1…1. Raises QueryError, FilterError, UnknownSlideError, UnknownSpaceError,
@@ -74,7 +74,7 @@ class SearchMethods(LakePart):
         if text is not None:
             return SearchResult(self.index.search_text(text, **common), self.store)
         if image is not None:
-            source = image if isinstance(image, np.ndarray) else Path(image)
+            source = image if isinstance(image, np.ndarray | bytes) else Path(image)
             return SearchResult(self.index.search_image(source, mpp=mpp, **common), self.store)
         assert slide is not None
         if region is not None:

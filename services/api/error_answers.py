@@ -43,9 +43,10 @@ _STATUS: tuple[tuple[type[SlidelakeError], int], ...] = (
     (EncoderError, 503),
 )
 _REMEDIES = {
+    400: "Send JSON; GET /api/openapi.json has the form and an example.",
     404: "GET /api/openapi.json lists what there is.",
     405: "GET /api/openapi.json says which methods there are.",
-    413: "Send less; slidelake serve --max-body allows more.",
+    413: "Send less; slidelake serve --max-body allows more bytes.",
 }
 _WORDS = {
     400: "The request itself is wrong.",

@@ -128,6 +128,7 @@ class SpaceInfo(BaseModel):
     patches: int
     patch_px: int | None
     mpp: float | None
+    dim: int | None = Field(description="Numbers of a vector.", examples=[512])
     aggregators: list[str]
     can_encode_images: bool = Field(description="Whether an uploaded image can be a query here.")
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, StreamingResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from slidelake.errors import QueryError, SlidelakeError, UnknownNameError
 from slidelake.services.answers import Answer, Completion, Endpoint, from_data_url, tokens_in
@@ -48,6 +48,14 @@ class ImagePart(BaseModel):
 class Message(BaseModel):
     role: str
     content: str | list[Annotated[TextPart | ImagePart, Field(discriminator="type")]] | None = None
+
+    @field_validator("content")
+    @classmethod
+    def _is_text(cls, content: Any) -> Any:
+        # A plain field of text is checked by pydantic, one of several kinds is not; an answer that quotes it fails.
+        if isinstance(content, str) and any("\ud800" <= each <= "\udfff" for each in content):
+            raise ValueError("half a surrogate pair is no text")
+        return content
 
     @property
     def text(self) -> str:

@@ -15,7 +15,8 @@ __all__ = ["read_spaces"]
 def read_spaces(
     store: "FeatureStore", view: "CatalogView", states: Mapping[str, "SlideState"]
 ) -> list[SpaceInfo]:
-    """All spaces, those with most patches first; one slide's grid is looked at for each."""
+    """All spaces, those with most patches first, then those of most dimensions: a page takes the first that it can use,
+    and a baseline of few numbers is rarely what somebody looks for. One slide's grid is looked at for each."""
     slides: dict[str, int] = {}
     patches: dict[str, int] = {}
     example: dict[str, str] = {}
@@ -34,7 +35,7 @@ def read_spaces(
         _space(store, space, example[space], slides[space], patches[space], aggregators.get(space, set()))
         for space in slides
     ]
-    return sorted(found, key=lambda each: (-each.patches, each.space))
+    return sorted(found, key=lambda each: (-each.patches, -(each.dim or 0), each.space))
 
 
 def _space(
@@ -54,6 +55,7 @@ def _space(
         patches=patches,
         patch_px=int(spec["patch_px"]) if spec.get("patch_px") else None,
         mpp=float(spec["mpp"]) if spec.get("mpp") else None,
+        dim=int(bag.arrays["features"]["shape"][1]) if bag is not None else None,
         aggregators=sorted(aggregators),
         can_encode_images=_can_be_made(name),
     )

@@ -39,7 +39,7 @@ def status(context: SharedContext, caller: Reader) -> StatusAnswer:
 
 @router.get("/api/spaces")
 def spaces(context: SharedContext, caller: Reader) -> list[SpaceInfo]:
-    """The spaces, most patches first."""
+    """The spaces, most patches first, then most dimensions."""
     return context.spaces.get()
 
 

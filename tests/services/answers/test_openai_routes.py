@@ -174,3 +174,18 @@ def test_ask_refuses(base, body, status):
     answer = httpx.post(f"{base}/api/ask", json=body, timeout=60)
     assert answer.status_code == status
     assert set(json.loads(answer.text)["error"]) == {"kind", "problem", "remedy", "slide"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("chat/completions", b'{"messages": [{"role": "user", "content": "\\ud800 carcinoma"}]}', 400),
+        ("chat/completions", b"[" * 100_000, 400),
+        ("embeddings", b"\xff\xfe", 400),
+        ("embeddings", b'{"input": ["' + b'","' * 110_000 + b'"]}', 413),
+    ],
+)
+def test_bodies_that_cannot_be_read_are_told_in_openai_s_form(base, path, body, status):
+    answer = httpx.post(f"{base}/v1/{path}", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == status
+    assert answer.json()["error"]["type"] == "invalid_request_error"

@@ -226,6 +226,27 @@ def test_a_deeply_nested_body_is_no_crash(client):
     body = b"[" * 200_000 + b"]" * 200_000
     answer = client.post("/api/session", content=body, headers={"content-type": "application/json"})
     assert answer.status_code in (400, 422)
+    assert error(answer)["remedy"]
+
+
+def test_a_body_of_very_many_values_is_not_parsed(client):
+    """Checked one by one, between all other requests, these would hold up everybody for 20 s."""
+    body = json.dumps({"query": {f"k{place}": 1 for place in range(100_002)}}).encode()
+    for path in ("/api/search/patches", "/api/session", "/v1/embeddings"):
+        answer = client.post(path, content=body, headers={"content-type": "application/json"})
+        assert answer.status_code == 413, path
+        assert "values" in answer.text
+    assert client.post("/api/search/patches", json={"query": {"vector": [0.5] * 16_384}}).status_code != 413
+
+
+def test_many_corners_of_annotations_are_their_own_matter(client):
+    corners = [[place % 500, place // 500] for place in range(60_000)]
+    collection = {
+        "type": "FeatureCollection",
+        "features": [{"type": "Feature", "geometry": {"type": "LineString", "coordinates": corners}}],
+    }
+    answer = client.put("/api/slides/none/annotations", json=collection)
+    assert (answer.status_code, error(answer)["kind"]) == (404, "UnknownSlideError")
 
 
 def test_every_answer_has_its_number_and_the_headers_of_safety(client):

@@ -3,8 +3,10 @@
 import asyncio
 import base64
 import io
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -110,6 +112,17 @@ def test_the_picture_of_a_patch_is_what_the_encoder_saw(lake: Lake) -> None:
     assert np.abs(shown - expected).mean() < 4  # JPEG's loss
 
 
+def sent_as(kind: str, side: int, said: int = 0) -> str:
+    """A square picture as base64; `said`: the PNG's head claims that many pixels a side."""
+    file = io.BytesIO()
+    Image.new("RGB", (side, side), "purple").save(file, kind)
+    data = file.getvalue()
+    if said:
+        head = b"IHDR" + struct.pack(">II", said, said) + data[24:29]
+        data = data[:12] + head + struct.pack(">I", zlib.crc32(head)) + data[33:]
+    return base64.b64encode(data).decode()
+
+
 @pytest.mark.parametrize(
     ("tool", "arguments", "told"),
     [
@@ -118,8 +131,11 @@ def test_the_picture_of_a_patch_is_what_the_encoder_saw(lake: Lake) -> None:
         ("search_patches", {"slide": "one", "x": 10_000_000, "y": 0}, "one"),
         ("search_patches", {"slide": "../../etc/passwd", "x": 0, "y": 0}, "passwd"),
         ("search_patches", {"slide": "one", "x": 0, "y": 0, "k": 1_000}, "50"),
-        ("search_patches", {"image_base64": "bm8gaW1hZ2U="}, "no image"),
-        ("search_patches", {"image_base64": "???"}, "no image"),
+        ("search_patches", {"image_base64": "bm8gaW1hZ2U="}, "not an image"),
+        ("search_patches", {"image_base64": "???"}, "no base64"),
+        ("search_patches", {"image_base64": sent_as("EPS", 64)}, "not an image"),
+        ("search_patches", {"image_base64": sent_as("PNG", 64, said=20_000)}, "more pixels"),
+        ("search_patches", {"image_base64": sent_as("PNG", 16)}, "16 × 16"),
         ("search_patches", {"slide": "one", "x": 256, "y": 256, "where": ["nothing=1"]}, "nothing"),
         ("search_slides", {"slide": "nobody"}, "nobody"),
         ("slide_info", {"slide": "nobody"}, "nobody"),

@@ -17,6 +17,16 @@ def test_an_answer_leads_to_its_sources(open_page: Open) -> None:
     answer.get_by_role("link", name="Source 1").first.click()
     expect(page.locator(".report-page")).to_contain_text("laryngectomy specimen")
     expect(page.locator("mark.passage").first).to_contain_text("Squamous cell carcinoma")
+    # Whoever looked at a source finds the question and its answer again.
+    page.go_back()
+    expect(page.get_by_label("Question")).to_have_value(
+        "Which patient had squamous cell carcinoma of the larynx?"
+    )
+    expect(page.locator(".answer-text")).to_contain_text("quamous cell carcinoma")
+    expect(page.locator(".answer")).to_contain_text("no language model wrote it")
+    page.goto(page.url.replace("#/ask", "#/slides/S1"))
+    page.get_by_role("tab", name="Ask").click()
+    expect(page.get_by_label("Question")).to_have_value("")  # of another place
 
 
 def test_a_question_about_the_searched_place(open_page: Open) -> None:
@@ -41,6 +51,7 @@ def test_what_the_archive_does_not_know(open_page: Open) -> None:
     page.get_by_label("Question").fill("What is the capital of Peru?")
     page.get_by_label("Question").press("Enter")
     expect(page.locator(".answer-text.abstained")).to_be_visible(timeout=60_000)
+    expect(page.locator(".answer")).not_to_contain_text("Written by")
     expect(page.locator(".citations")).to_have_count(0)
 
 

@@ -1,13 +1,16 @@
 """Similar patches: click, lasso, settings, and the hit beside the query at one scale, moving with it."""
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from slidelake.services.lake import Lake
+from slidelake.services.lake import open as open_lake
+from tests.ingest.slides import tissue, write_slide
 from tests.services.web.acts import click_slide, drag_slide, opened, pane, to_screen, viewer
-from tests.services.web.conftest import Open, Watched
+from tests.services.web.conftest import Open, Serve, Watched
 from tests.services.web.test_viewer import micron_scale
 
 
@@ -178,3 +181,31 @@ def test_the_keyboard_alone_is_enough(open_page: Open) -> None:
     opened(page, 1)
     page.keyboard.press("x")
     expect(page.get_by_label("Leave out this patient")).not_to_be_checked()
+
+
+def test_the_address_without_a_hit_has_none_beside(open_page: Open) -> None:
+    page = open_page("slides/S1?vs=S3&vx=0&vy=0&x=256&y=256&w=256&h=256")
+    expect(page.locator(".pane")).to_have_count(2)
+    opened(page, 1)
+    page.evaluate("() => { location.hash = '#/slides/S1?cx=512&cy=512&zoom=0.5'; }")
+    expect(page.locator(".pane")).to_have_count(1)
+    page.wait_for_function("() => location.hash.includes('cx=512')")
+    assert "x=256" not in page.url.replace("cx=", "")
+
+
+def test_the_embedding_of_most_dimensions_is_taken_first(
+    open_page: Open, serve: Serve, tmp_path: Path
+) -> None:
+    """Colour alone, the baseline, stands first in the alphabet and finds what has the same stain."""
+    path = write_slide(tmp_path / "T1.tif", tissue(1024, 768, seed=3, glass=0.2), mpp=0.5)
+    lake = open_lake(tmp_path / "lake")
+    for encoder in ("colour-histogram", "stain-texture"):
+        lake.ingest(str(path), encoder=encoder, sync_index=False, workers=0)
+    page = open_page("slides/T1", at=serve(lake))
+    page.get_by_role("tab", name="Similar").click()
+    expect(page.get_by_label("Embedding")).to_have_value(re.compile("/stain-texture"))
+    page.get_by_label("Embedding").select_option(index=0)
+    page.reload()
+    expect(page.get_by_label("Embedding")).to_have_value(
+        re.compile("/colour-histogram")
+    )  # chosen by the person

@@ -6,27 +6,34 @@ import { canAsk } from "../lake.js";
 import { emptyBox, errorBox, note, say } from "../notices.js";
 import { inPage } from "../router.js";
 
-/** A form that asks; `context()` gives what is asked about, `extras` are fields below the question. */
-export function questionForm(context, extras = []) {
+// The last question and its answer, by where it was asked: whoever follows a source and comes back finds them again.
+const asked = new Map();
+
+/**
+ * A form that asks; `context()` gives what is asked about, `extras` are fields below the question, `place` is where
+ * it stands: a slide's id, or "" for the whole archive.
+ */
+export function questionForm(context, { extras = [], place = "" } = {}) {
   const element = h("div", { class: "question" });
-  start(element, context, extras);
+  start(element, context, extras, place);
   return { element };
 }
 
-async function start(element, context, extras) {
+async function start(element, context, extras, place) {
   refill(element, h("p", { class: "loading" }, "One moment…"));
   try {
-    if (await canAsk()) refill(element, form(context, extras));
+    if (await canAsk()) refill(element, form(context, extras, place));
     else refill(element, emptyBox("This server does not answer questions.", "Its version has no /api/ask. The reports can still be searched with the box at the top."));
   } catch (error) {
-    refill(element, errorBox(error, () => start(element, context, extras)));
+    refill(element, errorBox(error, () => start(element, context, extras, place)));
   }
 }
 
-function form(context, extras) {
-  const text = h("textarea", { rows: 3, required: true, maxlength: 4000, placeholder: "What do the reports say about …?", "aria-label": "Question" });
+function form(context, extras, place) {
+  const before = asked.get(place);
+  const text = h("textarea", { value: before?.question ?? "", rows: 3, required: true, maxlength: 4000, placeholder: "What do the reports say about …?", "aria-label": "Question" });
   const button = h("button", { type: "submit", class: "primary" }, "Ask");
-  const result = h("div", { class: "answer", "aria-live": "polite", "aria-busy": "false" });
+  const result = h("div", { class: "answer", "aria-live": "polite", "aria-busy": "false" }, before && answer(before.told));
   const ask = async () => {
     const question = text.value.trim();
     if (!question) return;
@@ -34,7 +41,9 @@ function form(context, extras) {
     result.setAttribute("aria-busy", "true");
     refill(result, h("p", { class: "loading" }, "Reading the reports…"));
     try {
-      refill(result, answer(await post("api/ask", { question, ...context() })));
+      const told = await post("api/ask", { question, ...context() });
+      asked.set(place, { question, told });
+      refill(result, answer(told));
       say("The answer is there.");
     } catch (error) {
       refill(result, errorBox(error, ask));
@@ -58,7 +67,7 @@ function answer({ text, citations, abstained, model, notes = [] }) {
     h("div", { class: abstained ? "answer-text abstained" : "answer-text" }, parts),
     citations.length > 0 && h("ol", { class: "citations", "aria-label": "Sources" }, citations.map(source)),
     notes.map((line) => note(line)),
-    h("p", { class: "muted" }, `${model ? `Written by ${model}. ` : ""}For research use only: check the sources.`),
+    h("p", { class: "muted" }, `${abstained ? "" : model === "extractive" ? "Quoted from the reports: no language model wrote it. " : `Written by ${model}. `}For research use only: check the sources.`),
   ];
 }
 

@@ -77,7 +77,7 @@ class SearchPage {
       refill(
         this.patches,
         title,
-        h("div", { class: "text-space" }, field("Embedding that understands text", choice(names.map((each) => [each, spaceName(each)]), space, (chosen) => (space = chosen))), h("button", { type: "button", onclick: search }, "Search patches")),
+        h("div", { class: "text-space" }, field("Embedding (one that was trained with text)", choice(names.map((each) => [each, spaceName(each)]), space, (chosen) => (space = chosen))), h("button", { type: "button", onclick: search }, "Search patches")),
         found,
       );
       if (space === remembered("textSpace", null)) search();

@@ -18,7 +18,10 @@ export class AskPanel {
     const own = h("input", { type: "checkbox" });
     const scope = choice([["query", "the searched place, else this slide"], ["slide", "this slide"], ["all", "the whole archive"]], about, (value) => (about = value));
     const context = () => this.#context(about, own.checked);
-    const { element } = questionForm(context, [field("About", scope), h("label", { class: "check" }, own, h("span", {}, "Leave out this patient's own report"))]);
+    const { element } = questionForm(context, {
+      extras: [field("About", scope), h("label", { class: "check" }, own, h("span", {}, "Leave out this patient's own report"))],
+      place: this.stage.slide.slide_id,
+    });
     refill(this.element, element);
   }
 

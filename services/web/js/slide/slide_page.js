@@ -3,6 +3,7 @@
 import { ApiError, get, slidePath } from "../api.js";
 import { h, refill } from "../dom.js";
 import { bind } from "../keys.js";
+import { spaces } from "../lake.js";
 import { errorBox, say, tell } from "../notices.js";
 import { remembered } from "../prefs.js";
 import { link, replace } from "../router.js";
@@ -32,9 +33,10 @@ class SlidePage {
   }
 
   async #open(route) {
-    let slide;
+    let slide, known;
     try {
-      slide = await get(slidePath(route.id));
+      // The slide can be seen without the listing; only the embedding that is chosen at first hangs on it.
+      [slide, known] = await Promise.all([get(slidePath(route.id)), spaces().catch(() => [])]);
       if (!slide.width || !slide.height) {
         const problem = `the size of ${slide.slide_id} is not known: its embeddings were brought in without the slide`;
         throw new ApiError({ problem, remedy: "Ingest the slide's file to see it here; searches from the command line work without." });
@@ -45,18 +47,19 @@ class SlidePage {
     }
     if (this.closed) return;
     this.slide = slide;
-    this.#build();
+    this.#build(known);
     await this.stage.pane.ready;
     if (!this.closed) this.update(route);
   }
 
-  #build() {
+  #build(known) {
     const { slide } = this;
     const panes = h("div", { class: "panes" });
     const bar = h("div", { class: "stage-bar" });
     const side = h("aside", { class: "side", "aria-label": "Panels of this slide" });
     refill(this.main, h("div", { class: "slide-page" }, h("section", { class: "stage", "aria-label": "Viewer" }, h("h1", { class: "unseen" }, `Slide ${slide.slide_id}`), bar, panes), side));
-    const space = slide.spaces.includes(remembered("space", null)) ? remembered("space", null) : (slide.spaces[0] ?? null);
+    const listed = known.map((each) => each.space); // in the server's order: the fullest first, baselines last
+    const space = [remembered("space", null), ...listed, ...slide.spaces].find((each) => slide.spaces.includes(each)) ?? null;
     this.stage = new Stage(panes, slide, space);
     this.tabs = new Tabs("Panels of this slide");
     side.append(this.tabs.element);
@@ -112,7 +115,7 @@ class SlidePage {
     const placed = x !== null && y !== null;
     const box = placed && w > 0 && height > 0 ? { x, y, w, h: height } : null;
     this.#link = box;
-    if (box) stage.markLink(box);
+    stage.markLink(box);
     if (cx !== null && cy !== null && zoom > 0) stage.pane.show({ x: cx, y: cy, zoom }, { at_once: true });
     else if (box) stage.pane.showBox(box, { at_once: true });
     else if (placed) stage.pane.show({ x, y, zoom: zoom > 0 ? zoom : null }, { at_once: true });
@@ -121,6 +124,7 @@ class SlidePage {
     const [vx, vy, vw, vh] = ["vx", "vy", "vw", "vh"].map(number);
     const beside = parameters.get("vs");
     if (beside) stage.openBeside({ slide_id: beside, x: vx, y: vy, footprint: vw > 0 && vh > 0 ? [vw, vh] : null }).catch(tell);
+    else stage.closeBeside();
   }
 
   /** Let the address say what is seen, so that it can be sent to somebody. */

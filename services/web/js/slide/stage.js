@@ -89,9 +89,9 @@ export class Stage extends EventTarget {
     this.pane.overlay.refresh();
   }
 
-  /** Show a rectangle (level-0 px) on the main slide, as a link asks for it. */
+  /** Show a rectangle (level-0 px) on the main slide, as a link asks for it; null takes it away. */
   markLink(box) {
-    this.main.marks.put("link", { box });
+    this.main.marks.put("link", box && { box });
     this.pane.overlay.refresh();
   }
 
