@@ -24,6 +24,7 @@ from slidelake.errors import (
 )
 from slidelake.services.api import ServeSettings, create_app
 from slidelake.services.api.error_answers import status_of
+from tests.in_loop import in_loop
 from tests.services.api.lakes import error, served
 
 MIB = 2**20
@@ -87,7 +88,7 @@ def test_a_body_that_does_not_say_is_stopped_at_the_limit(lake, path):
         async with asgi(app) as client:
             return await client.post(path, content=pieces(), headers={"content-type": "application/json"})
 
-    answer = asyncio.run(post())
+    answer = in_loop(post())
     assert answer.status_code == 413
     assert error(answer)["kind"] == "TooLargeError"
     assert sum(sent) <= 6 * MIB
@@ -102,7 +103,7 @@ def test_a_body_of_the_limit_is_taken(lake):
         async with asgi(app) as client:
             return await client.post("/probe/raw", content=b"x" * MIB)
 
-    assert asyncio.run(post()).json() == MIB
+    assert in_loop(post()).json() == MIB
 
 
 def test_a_request_without_an_answer_in_time_is_504_and_its_place_stays_taken(lake):
@@ -126,7 +127,7 @@ def test_a_request_without_an_answer_in_time_is_504_and_its_place_stays_taken(la
                 await asyncio.sleep(0.01)
             return late, busy, health, free
 
-    late, busy, health, free = asyncio.run(ask())
+    late, busy, health, free = in_loop(ask())
     assert [answer.status_code for answer in late] == [504, 504]
     assert error(late[0])["kind"] == "TooSlowError"
     assert busy.status_code == 429
@@ -150,7 +151,7 @@ def test_an_answer_that_has_begun_may_take_its_time(lake):
         async with asgi(app) as client:
             return await client.get("/probe/stream")
 
-    answer = asyncio.run(ask())
+    answer = in_loop(ask())
     assert (answer.status_code, answer.text) == (200, "word " * 4)
 
 
@@ -178,7 +179,7 @@ def test_each_error_has_its_status_and_the_one_form(lake, kind, status):
         async with asgi(app_with(lake, probe(fail=fail))) as client:
             return await client.get("/probe/fail")
 
-    answer = asyncio.run(ask())
+    answer = in_loop(ask())
     assert answer.status_code == status == status_of(kind("x"))
     assert error(answer) == {
         "kind": kind.__name__,
@@ -196,7 +197,7 @@ def test_what_nobody_expected_is_a_500_that_tells_nothing_but_its_number(lake, h
         async with asgi(app_with(lake, probe(fail=fail))) as client:
             return await client.get("/probe/fail", headers={"x-request-id": "my-own-7"})
 
-    answer = asyncio.run(ask())
+    answer = in_loop(ask())
     assert answer.status_code == 500
     assert "my-own-7" in error(answer)["problem"]
     assert "secret" not in answer.text

@@ -1,6 +1,5 @@
 """The MCP server as an assistant meets it: through the SDK's own client, in-process, on stdio, over HTTP."""
 
-import asyncio
 import base64
 import io
 import struct
@@ -18,6 +17,7 @@ from PIL import Image
 from slidelake.services.gallery.pixels import Pixels
 from slidelake.services.lake import Lake
 from slidelake.services.mcp.server import make_server
+from tests.in_loop import in_loop
 from tests.repository import environment
 
 MAIN = "from slidelake.services.cli import main; main()"
@@ -30,7 +30,7 @@ def run(lake: Lake, work: Callable[[Client], Awaitable[Any]]) -> Any:
         async with Client(make_server(lake)) as client:
             return await work(client)
 
-    return asyncio.run(connected())
+    return in_loop(connected())
 
 
 def call(lake: Lake, tool: str, **arguments: Any) -> Any:
@@ -163,7 +163,7 @@ def test_an_assistant_starts_it_on_stdio(lake: Lake) -> None:
             tools = await client.list_tools()
             return len(tools.tools), await client.call_tool("slide_info", {"slide": "two"})
 
-    count, result = asyncio.run(ask())
+    count, result = in_loop(ask())
     assert count == 6
     assert result.structured_content["patient_id"] == "A"
 
@@ -191,7 +191,7 @@ def test_over_http_a_token_is_asked_for(lake: Lake) -> None:
             ):
                 return await client.call_tool("slide_info", {"slide": "three"})
 
-        assert asyncio.run(ask("sesame")).structured_content["patient_id"] == "B"
+        assert in_loop(ask("sesame")).structured_content["patient_id"] == "B"
         assert httpx2.post(url, json={}).status_code == 401
         assert httpx2.post(f"{url}?token=sesame", json={}).status_code == 401
         assert httpx2.post(url, json={}, headers={"Authorization": "Bearer sesam"}).status_code == 401
