@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slidelake.errors import UnknownSlideError
-from slidelake.store.kept_catalog import COLUMNS
+from slidelake.index import read_cohort
 
 if TYPE_CHECKING:
     from slidelake.services.lake import Lake
@@ -27,7 +27,8 @@ def slide_facts(lake: "Lake", slide_id: str) -> dict[str, Any]:
         for space, patches in zip(row["spaces"], row["space_patches"], strict=True)
     ]
     facts = {name: _plain(row.get(name)) for name in ("slide_id", "patient_id", "mpp", "width", "height")}
-    metadata = {str(name): _plain(value) for name, value in row.items() if name not in COLUMNS}
+    said = read_cohort(lake.store).values.get(str(row["slide_id"]), {})
+    metadata = {str(name): _plain(value) for name, value in said.items()}
     return {**facts, "metadata": metadata, "spaces": spaces, "reports": _reports(lake, row)}
 
 

@@ -47,6 +47,7 @@ def serve(
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen(128)  # whoever reads the address may call at once
     except OSError as exc:
         listening.close()
         raise UsageError(

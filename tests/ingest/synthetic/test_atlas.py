@@ -35,7 +35,7 @@ def test_thread_count_changes_no_byte_of_any_file(tmp_path: Path) -> None:
         synthesise(tmp_path / str(threads), slides=2, seed=3, size=1300, needle={"fat": 0.1}, threads=threads)
     one = files(tmp_path / "1")
     assert one == files(tmp_path / "3")
-    assert len(one) == 2 * 3 + 3
+    assert len(one) == 2 * 3 + 4
     assert not [name for name in one if name.endswith(".part")]
 
 
