@@ -107,7 +107,8 @@ class Gate:
         """
         path = scope["path"].removeprefix(self._context.settings.prefix)
         values = None if _OWN_LIMITS.fullmatch(path) else _MOST_VALUES
-        limited = _counted(receive, self._context.settings.max_body, values)
+        settings = self._context.settings
+        limited = _counted(receive, settings.max_body, values, settings.body_pause)
         task = asyncio.create_task(self._run(scope, limited, visit))
         self._in_work += 1
         self._context.metrics.in_work.set(self._in_work)
@@ -205,13 +206,23 @@ class _Visit:
         await self._send(message)
 
 
-def _counted(receive: Receive, most: int, values: int | None) -> Receive:
-    """`receive` that stops a body at its limits, whatever its headers promised; `values` None: at its bytes alone."""
+def _counted(receive: Receive, most: int, values: int | None, pause: float) -> Receive:
+    """`receive` that stops a body at its limits, whatever its headers promised; `values` None: at its bytes alone.
+
+    A body of which nothing comes for `pause` seconds is given up: clients that send half of it and wait would else
+    take every place there is.
+    """
     taken = commas = 0
+    whole = False
 
     async def counted() -> Message:
-        nonlocal taken, commas
-        message = await receive()
+        nonlocal taken, commas, whole
+        try:
+            # After the body only the client's leaving can come, which may take as long as the answer does.
+            message = await asyncio.wait_for(receive(), None if whole else pause)
+        except TimeoutError:
+            raise HTTPException(408, f"nothing came of the body for {pause:g} s") from None
+        whole = message["type"] != "http.request" or not message.get("more_body", False)
         if message["type"] == "http.request":
             body = message.get("body", b"")
             taken += len(body)

@@ -35,6 +35,8 @@ class ServeSettings:
     resident_bytes: int = 2 * 2**30
     #: Seconds until a request that has no answer yet is answered with 504.
     request_time: float = 60.0
+    #: Seconds for which nothing of a body may come.
+    body_pause: float = 10.0
     #: Requests in work at once; one more is answered with 429.
     concurrency: int = 128
     #: Path under which everything lies, such as "/lake"; a proxy may strip it or not.

@@ -94,6 +94,28 @@ def test_a_body_that_does_not_say_is_stopped_at_the_limit(lake, path):
     assert sum(sent) <= 6 * MIB
 
 
+def test_a_body_that_stops_coming_gives_its_place_back(lake):
+    """Half a body, and then nothing: the place is free again long before the request's own time is up."""
+
+    async def raw(request: Request) -> int:
+        return len(await request.body())
+
+    async def half():
+        yield b"half"
+        await asyncio.sleep(30)
+
+    async def post():
+        app = app_with(lake, probe(raw=raw), body_pause=0.1, concurrency=1)
+        async with asgi(app) as client:
+            slow = await client.post("/probe/raw", content=half())
+            return slow, await client.get("/api/session")
+
+    slow, next_one = in_loop(post())
+    assert slow.status_code == 408
+    assert "nothing came of the body" in error(slow)["problem"]
+    assert next_one.status_code == 200
+
+
 def test_a_body_of_the_limit_is_taken(lake):
     async def raw(request: Request) -> int:
         return len(await request.body())
