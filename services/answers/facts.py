@@ -61,7 +61,7 @@ def alike_passage(alike: Alike, label: str = "") -> Passage | None:
     )
 
 
-def matching_slides(lake: Lake, question: str, *, k: int, exclude_patient: str = "") -> list[Passage]:
+def matching_slides(lake: Lake, question: str, *, k: int) -> list[Passage]:
     """Slides whose metadata holds words or numbers of the question, most first."""
     asked = words(question) | numbers(question)
     catalog: pd.DataFrame = lake.slides
@@ -70,8 +70,6 @@ def matching_slides(lake: Lake, question: str, *, k: int, exclude_patient: str =
         return []
     found: list[tuple[int, str, Passage]] = []
     for row in catalog[["slide_id", "patient_id", *columns]].to_dict("records"):
-        if exclude_patient and row["patient_id"] == exclude_patient:
-            continue
         known = _known(row)
         shared = {
             word for value in known.values() for word in words(str(value)) | numbers(str(value))

@@ -75,7 +75,8 @@ def retrieve(
     if place:
         alike, notes = look_alikes(lake, place, k=max(_PATIENTS, examples))
         if own and not exclude_own:
-            about = slide_passage(lake, place)
+            # The label that the cases are to teach must not stand beside the question.
+            about = slide_passage(lake, place, leave_out=label or "")
             facts += [about] if about else []
         cases = (alike_passage(each, label or "") for each in alike)
         facts += [case for case in cases if case is not None][: examples or 3]

@@ -106,6 +106,24 @@ def test_labelled_cases_are_of_other_patients_and_say_their_label(lake):
     assert likeness == sorted(likeness, reverse=True)
 
 
+def test_the_label_that_cases_teach_does_not_stand_beside_the_question(lake):
+    def told(**more):
+        with endpoint_server(says("It looks like the cases [1].")) as server:
+            lake.ask(
+                "Which histology is this?",
+                slide="S2",
+                at=(10, 10),
+                k=2,
+                endpoint=Endpoint(server.url, "m"),
+                **more,
+            )
+            (call,) = server.calls
+        return [passage["text"] for passage in call.passages if passage.get("patient") == "P2"]
+
+    assert any("histology = " in text for text in told())
+    assert not any("histology = " in text for text in told(examples=3, label="histology"))
+
+
 def test_an_image_is_a_place_only_where_its_encoder_is_known(lake):
     import numpy as np
 
