@@ -56,6 +56,7 @@ def _measure(bench: Benchmark, folder: Path, reports: Path, part: str) -> None:
 
     lake = slidelake.open(folder)
     lake.add_reports(reports)
+    lake.index.sync()
     records = read_records(str(reports), lake.store.reports.ids())
     questions = make_questions(records, part="develop" if part == "develop" else "test")
     found = evaluate_reports(lake.index, questions)

@@ -16,7 +16,8 @@ __all__ = ["Word", "stem_of", "words_in"]
 #: otherwise stay together ("pT3a").
 _NUMBER = r"\d++(?:[.,]\d++)?+"
 _WORD = re.compile(
-    rf"{_NUMBER}(?=(?:mm|cm|kg|gms?|grams?|g|x\d[\dx.,]*(?:mm|cm))\b)|(?<=\d)x(?=\d[\dx.,]*(?:mm|cm)\b)"
+    rf"{_NUMBER}(?=(?:mm|cm|kg|gms?|grams?|g|x\d[\dx.,]*\s?(?:mm|cm))\b)"
+    rf"|(?<=\d)x(?=\d[\dx.,]*\s?(?:mm|cm)\b)"
     rf"|{_NUMBER}(?![^\W\d_])|[^\W_]+",
     re.IGNORECASE,
 )

@@ -35,7 +35,7 @@ __all__ = [
 
 PASSAGES, WHOLE = "reports", "reports_whole"
 #: Raised with whatever changes the passages or the terms of a text: tables of another number are made anew.
-TEXT_VERSION = "2"
+TEXT_VERSION = "3"
 
 _COMMON = (
     pa.field("report_id", pa.string(), nullable=False),

@@ -2,7 +2,8 @@
 
     "a mass of 3.7 x 2 cm"      mass  mm37  mm20
     "thirty-seven millimetres"  mm37
-    "0/19 nodes", "nineteen"    n19, nodes19 near the name of nodes, total19 where it says how many there were
+    "2/19 nodes", "nineteen"    n19, nodes19 near the name of nodes, total19 where it says how many there were
+    "2/19", "two positive"      involved2: how many lymph nodes the tumour was found in
     "a tumor of 3.7 cm"         mm37 size37
     "40 grams", "0.04 kg"       g40
     "Ki-67: 20 %"               pct20
@@ -61,7 +62,7 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 _STAGE = re.compile(r"[cpy]{0,2}(t)([0-4]|is)([a-d]?)")
 _NODAL = re.compile(r"[cpy]{0,2}([nm])([0-3x])([a-c]?)")
 _GROUPED = re.compile(r"([cpy]{0,2}t(?:[0-4][a-d]?|is))([cpy]{0,2}n[0-3xo][a-c]?)([cpy]{0,2}m[01xo])?")
-_MEASURE = re.compile(r"(?:mm|g|pct|nodes|size|total)\d[\d.e+]*")
+_MEASURE = re.compile(r"(?:mm|g|pct|nodes|size|total|involved)\d[\d.e+]*")
 _FIGURE = re.compile(r"n\d[\d.e+]*|t(?:\d[a-d]?|is)|gg\d|[nm]_.+")
 #: ISUP grade groups of Gleason patterns (Epstein et al. 2016).
 _ISUP = {(3, 3): 1, (3, 4): 2, (4, 3): 3, (4, 4): 4, (3, 5): 4, (5, 3): 4, (4, 5): 5, (5, 4): 5, (5, 5): 5}
@@ -72,10 +73,18 @@ _NEAR = 8
 _LESION = frozenset({"tumor", "mass", "lesion", "carcinoma", "neoplasm", "adenocarcinoma", "nodul"})
 _LESION_NEAR = 12
 _SENTENCE_END = re.compile(r"[.;](?:\s|$)")
-#: Or is written so: "(0/12)", "Number examined: 23".
+#: Or is written so: "(0/12)", "pN0 0/23", "Number examined: 23", "number involved / number present: 2/2".
 _COUNT = re.compile(
-    r"\(\s*\d{1,2}\s*/\s*\d{1,3}\s*\)|number (?:examined|involved)\W{1,4}\d{1,3}", re.IGNORECASE
+    r"\(\s*\d{1,2}\s*/\s*\d{1,3}\s*\)|\bp?N[0-3OX][a-c]?\W{1,3}\d{1,2}\s*/\s*\d{1,3}"
+    r"|number\s+(?:examined|involved|present)\W{1,12}\d{1,3}(?:\s*/\s*\d{1,3})?",
+    re.IGNORECASE,
 )
+#: What is said of lymph nodes with tumour in them, and of those without.
+_INVOLVED = frozenset({"positiv", "involv", "affect", "metastatic"})
+_FREE = frozenset({"negativ", "free", "benign", "uninvolv"})
+_NONE = frozenset({"none", "zero"})
+#: How many words after a count its nodes, and what is said of them, may stand.
+_NODES_AFTER, _SAID_AFTER = 6, 12
 _ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4}
 _ROMAN_AFTER = frozenset({"grade", "type", "stage", "class", "group", "figo", "level", "who"})
 
@@ -118,16 +127,18 @@ def read_terms(text: str, lexicon: Lexicon | None = None, *, question: bool = Fa
         made = terms_of_number(text, words, first, length, value)
         plain += made
         near = any(-_NEAR <= place - first <= _NEAR for place in nodes)
-        start = words[first].start
-        if made == [f"n{value:g}"] and (near or any(begin <= start < end for begin, end in counts)):
+        counted = any(begin <= words[first].start < end for begin, end in counts)
+        if made == [f"n{value:g}"] and (near or counted):
             plain.append(f"nodes{value:g}")
-            if _is_total(text, words, first, length, near):
-                plain.append(f"total{value:g}")
+            plain += _count_of(text, words, first, length, value, near=near, counted=counted)
         if made[0].startswith("mm") and (question or _of_tumour(text, words, first)):
             plain.append("size" + made[0][2:])
     for place, word in enumerate(words):
         if place not in inside:
             plain += _of_word(words, place, word)
+        if word.lower in _NONE and any(-_NEAR <= each - place <= _NEAR for each in nodes):
+            after = {each.stem for each in words[place + 1 : place + 2 + _NODES_AFTER]}
+            plain += ["involved0"] if after & _INVOLVED else []
     plain += _gleason(words, text)
     concepts: list[str] = []
     names: list[str] = []
@@ -156,16 +167,55 @@ def _concept_term(name: str) -> str:
     return "c:" + name.replace(" ", "-")
 
 
-def _is_total(text: str, words: list[Word], first: int, length: int, near: bool) -> bool:
-    """Whether a number says how many lymph nodes there were: "nineteen lymph nodes", "0/19", "2 of 19"."""
+def _count_of(
+    text: str, words: list[Word], first: int, length: int, value: float, *, near: bool, counted: bool
+) -> Iterator[str]:
+    """What a number says of lymph nodes: how many there were ("0/19", "nineteen nodes"), how many held tumour."""
     start, after = words[first].start, first + length
-    if near and re.search(r"\d\s*(?:/|of|out of)\s*$", text[max(0, start - 10) : start]):
-        return True
-    if near and re.match(r"\s*(?:/|of|out of)\s*\d", text[words[after - 1].end :][:10]):
+    if re.search(r"\d\s*/\s*$", text[max(0, start - 8) : start]) or _joined(words, first, -1):
+        yield f"total{value:g}"
+        return
+    if re.match(r"\s*/\s*\d", text[words[after - 1].end :][:8]) or _joined(words, after - 1, 1):
+        yield f"involved{value:g}"
+        return
+    label = text[max(0, start - 24) : start].lower()
+    if re.search(r"(?:involved|positive)\W{1,12}$", label):
+        yield f"involved{value:g}"
+        return
+    said = _in_sentence(text, words, after)
+    total = any(word.lower in _NODES for word in said[:_NODES_AFTER]) and said[0].lower != "of"
+    if total or re.search(r"(?:examined|total|present)\W{1,4}$", label):
+        yield f"total{value:g}"
+        if any(word.stem in _FREE for word in said):
+            yield "involved0"
+    elif near and any(word.stem in _INVOLVED for word in said[:2]):
+        yield f"involved{value:g}"
+
+
+def _joined(words: list[Word], at: int, step: int) -> bool:
+    """Whether a number is one of two that "of" or "out of" joins; the other is in words or digits, or "none"."""
+    at += step
+    if not (0 <= at < len(words) and words[at].lower in ("of", "out")):
         return False
-    return any(word.lower in _NODES for word in words[after : after + 3]) or bool(
-        re.search(r"(?:examined|total)[:\s]{1,4}$", text[max(0, start - 16) : start], re.IGNORECASE)
-    )
+    while 0 <= at < len(words) and words[at].lower in ("of", "out", "the"):
+        at += step
+    if not 0 <= at < len(words):
+        return False
+    lower = words[at].lower
+    return lower in _NONE or number_of_word(lower) is not None
+
+
+def _in_sentence(text: str, words: list[Word], at: int) -> list[Word]:
+    """The words from one on, up to the end of its sentence or the next number."""
+    found: list[Word] = []
+    for place in range(at, min(at + _SAID_AFTER, len(words))):
+        word = words[place]
+        if place and _SENTENCE_END.search(text[words[place - 1].end : word.start + 1]):
+            break
+        if _NUMBER.fullmatch(word.lower):
+            break
+        found.append(word)
+    return found
 
 
 def _of_tumour(text: str, words: list[Word], first: int) -> bool:

@@ -11,9 +11,15 @@ __all__ = ["Clue", "TermCounts", "clues_of"]
 
 ClueKind = Literal["number", "sense", "concept", "word"]
 #: Numbers with what they are of: the size of a tumour, the total of lymph nodes. Each is also there as a plain one.
-_SENSES = ("size", "total")
+_SENSES = ("size", "total", "involved")
 
 _FIGURES = re.compile(r"^[a-z]+")
+#: What numbers of a kind already say: "two of nineteen positive" is no other "positive", "a diameter of 3 cm" no other
+#: diameter.
+_TOLD = {
+    "involved": ("c:positive", "c:negative"),
+    "size": ("c:diameter",),
+}
 #: What ends a phrase: a sign, or a word that joins phrases.
 _BREAK = re.compile(r"[,;:.?!()]")
 _JOINTS = frozenset(
@@ -82,8 +88,11 @@ def clues_of(question: str) -> list[Clue]:
     """
     words = words_in(question)
     named = _names(words)
+    numbers = _numbers(question)
+    told = {name for clue in numbers for form in clue.forms for name in _TOLD.get(_figure(form), ())}
+    named = {span: forms for span, forms in named.items() if not forms & told}
     inside = {place for first, length in named for place in range(first, first + length)}
-    found = [*_numbers(question), *_concepts(question, words, named)]
+    found = [*numbers, *_concepts(question, words, named)]
     # What a grade group is written with is read with its number.
     spoken_for = _UNITS | _OF_ARCHIVES
     if any(form.startswith("gg") for clue in found for form in clue.forms):
@@ -95,12 +104,19 @@ def clues_of(question: str) -> list[Clue]:
         if word.lower in _JOINTS:
             phrase += 1
         counts = _DIGITS.fullmatch(word.lower) or number_of([word.lower]) is not None
-        if place in inside or counts or {word.stem, word.lower} & spoken_for:
+        # "how big", "how many": no report says so.
+        asks = bool(place) and words[place - 1].lower == "how"
+        if place in inside or counts or asks or {word.stem, word.lower} & spoken_for:
             continue
         forms = set(read_terms(word.lower).words)
         if forms:
             found.append(Clue("word", question[word.start : word.end], frozenset(forms), phrase))
     return list({clue.forms: clue for clue in found}.values())
+
+
+def _figure(term: str) -> str:
+    match = _FIGURES.match(term)
+    return match[0] if match else ""
 
 
 def _names(words: list[Word]) -> dict[tuple[int, int], set[str]]:

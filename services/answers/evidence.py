@@ -22,8 +22,13 @@ HOLDS = {"number": 0.95, "sense": 0.7, "concept": 0.9, "word": 0.15}
 
 #: How much longer reports hold more by chance: the exponent of their length in averages (1: in proportion).
 _LENGTH = 0.4
-#: A clue that stands in a report again speaks so much more for it, a share of itself a nat of how often it stands.
-_AGAIN = 0.15
+#: A clue that stands in a report again speaks so much more for it, a share of itself a nat of how often it stands;
+#: a concept so many nats besides, however common: a report is about what it says again and again.
+_AGAIN, _ABOUT = 0.15, 0.2
+#: How much oftener longer reports say a thing: the exponent of their length in averages.
+_OFTENER = 0.3
+#: A concept in more reports than this is what all are about.
+_COMMON = 0.6
 #: What a word that is no name of anything counts beside one that is.
 _WORD = 0.25
 #: A clue that at most so many of the reports hold tells them apart.
@@ -71,20 +76,25 @@ class Evidence:
 
     def of_report(self, report: Terms) -> float:
         """Nats that a whole report's words speak for it; 0 for one that is as any other."""
-        longer = (max(report.length, 1) / self._counts.average) ** _LENGTH
+        length = max(report.length, 1) / self._counts.average
+        longer = length**_LENGTH
         total = 0.0
         found: dict[int, float] = {}
         for clue, share in zip(self.clues, self._shares, strict=True):
             by_chance = min(max(1 - (1 - share) ** longer, 1e-6), 0.99)
             holds = HOLDS[clue.kind]
-            if often := report.often(clue):
-                speaks = max(0.0, math.log(holds / by_chance))
-                if clue.kind == "word":
-                    found[clue.phrase] = found.get(clue.phrase, 0.0) + _WORD * speaks
-                else:
-                    total += speaks * (1 + _AGAIN * math.log(often))
-            else:
+            often = report.often(clue)
+            if not often:
                 total += min(0.0, math.log((1 - holds) / (1 - by_chance)))
+                continue
+            speaks = max(0.0, math.log(holds / by_chance))
+            if clue.kind == "word":
+                found[clue.phrase] = found.get(clue.phrase, 0.0) + _WORD * speaks
+                continue
+            again = max(0.0, math.log(often) - _OFTENER * math.log(length)) if often > 1 else 0.0
+            total += speaks * (1 + _AGAIN * again)
+            if clue.kind == "concept" and share < _COMMON:
+                total += _ABOUT * again
         # A phrase speaks as far as it is there: one word of "fluid-filled spaces" may stand in any sense.
         return total + sum(nats * self._whole(phrase, report) for phrase, nats in found.items())
 

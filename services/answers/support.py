@@ -34,8 +34,8 @@ MOST_MISSED = 0.7
 HALF = 0.5
 LEAST_EVIDENCE = 4.0
 LEAST_SHARE = 0.65
-#: The best of two that are alike has 0.5.
-LEAST_SURE = 0.45
+#: More likely than not: the best of two that are alike has just that.
+LEAST_SURE = 0.5
 #: Reports that are named where several fit.
 _NAMED = 5
 

@@ -103,3 +103,28 @@ def test_marks_are_where_the_question_is_met() -> None:
     assert "3.7" in " ".join(marked)
     assert any("Renal cell carcinoma" in each for each in marked)
     assert not any("free" in each for each in marked)
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("2/19 nodes", {"involved2", "total19"}),
+        ("two out of nineteen lymph nodes", {"involved2", "total19"}),
+        ("none out of twelve LN affected", {"involved0", "total12"}),
+        ("pN0 (0/22)", {"involved0", "total22"}),
+        ("22 mesenteric and mesocolic lymph nodes are tumor-free", {"involved0", "total22"}),
+        ("A total of 39 histologically carcinoma-free lymph nodes", {"involved0", "total39"}),
+        ("number involved/number  present:   2/2", {"involved2", "total2"}),
+        ("nineteen LN sampled, two positive", {"involved2", "total19"}),
+        ("section 3 of tumour near a lymph node", set()),
+    ],
+)
+def test_a_count_of_nodes_says_how_many_there_were_and_how_many_held_tumour(
+    text: str, terms: set[str]
+) -> None:
+    found = {term for term in read_terms(text).measures if term.startswith(("involved", "total"))}
+    assert found == terms
+
+
+def test_dimensions_written_in_one_word_before_a_space_and_the_unit_are_read() -> None:
+    assert {"mm79", "mm72", "mm40"} <= set(read_terms("CARCINOMA (7.9X7.2X4.0 CM).").measures)

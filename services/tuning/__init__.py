@@ -1,0 +1,1 @@
+"""From the lake to language models: tuning data whose every row traces to text and pixels, tuning, evaluation."""
