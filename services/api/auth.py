@@ -17,7 +17,7 @@ from slidelake.services.api.context import Context
 from slidelake.services.api.sessions import COOKIE
 from slidelake.services.api.tokens import SCOPES, Token
 
-__all__ = ["Caller", "Reader", "Writer", "bearer", "caller_of", "refuse_other_pages"]
+__all__ = ["Caller", "Reader", "Writer", "bearer", "caller_in", "caller_of", "refuse_other_pages"]
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Names under which people put tokens into URLs.
@@ -49,7 +49,12 @@ def _needs(scope: str) -> Callable[[Request], Coroutine[Any, Any, Caller]]:
 
 
 def caller_of(request: Request) -> Caller:
-    context: Context = request.app.state.context
+    """Who calls. Raises SignInError without a valid token where one is asked for, UsageError for one in the URL."""
+    return caller_in(request, request.app.state.context)
+
+
+def caller_in(request: Request, context: Context) -> Caller:
+    """`caller_of`, before a request has come as far as the app: it looks at the headers alone."""
     if named := _IN_URL.intersection(request.query_params):
         raise UsageError(
             f"a token in the URL ({sorted(named)[0]}=…) is refused: URLs are kept in logs",

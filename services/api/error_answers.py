@@ -25,7 +25,7 @@ from slidelake.errors import (
 )
 from slidelake.services.api.models import ErrorAnswer
 
-__all__ = ["COMMON_ANSWERS", "add_error_answers", "error_answer", "status_of"]
+__all__ = ["COMMON_ANSWERS", "add_error_answers", "error_answer", "of_ours", "status_of"]
 
 #: The first that fits counts: what is narrower stands first.
 _STATUS: tuple[tuple[type[SlidelakeError], int], ...] = (

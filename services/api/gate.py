@@ -13,11 +13,15 @@ from typing import Any
 from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from slidelake.errors import SlidelakeError
+from slidelake.services.api.auth import caller_in
 from slidelake.services.api.context import Context
-from slidelake.services.api.error_answers import error_answer
+from slidelake.services.api.error_answers import error_answer, of_ours, status_of
+from slidelake.services.api.openai_errors import described
 
 __all__ = ["Gate"]
 
@@ -34,6 +38,10 @@ _MOST_VALUES = 100_000
 _OWN_LIMITS = re.compile(r"/api/slides/[^/]+/annotations")
 #: Answered however busy the server is: a watchman has to see it.
 _ALWAYS = frozenset({"/health"})
+#: Methods that come with a body.
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+#: Where the token itself is in the body.
+_SIGN_IN = "/api/session"
 _API_POLICY = b"default-src 'none'; frame-ancestors 'none'"
 
 
@@ -98,6 +106,19 @@ class Gate:
                 f"{settings.concurrency} requests are in work already",
                 "Ask again in a moment.",
             )
+        return self._stranger(scope)
+
+    def _stranger(self, scope: Scope) -> Response | None:
+        """A refusal of who has no token, before their body is read: it could be the largest there may be."""
+        path = scope["path"].removeprefix(self._context.settings.prefix)
+        if not self._context.tokens or scope["method"] not in _WITH_BODY or path == _SIGN_IN:
+            return None
+        try:
+            caller_in(Request(scope), self._context)
+        except SlidelakeError as error:
+            if path.startswith("/v1/"):
+                return JSONResponse(described(error), status_code=status_of(error))
+            return of_ours(error)
         return None
 
     async def _within_time(self, scope: Scope, receive: Receive, visit: "_Visit") -> None:

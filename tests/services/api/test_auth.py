@@ -64,6 +64,17 @@ def test_nothing_of_the_lake_without_a_token(guarded, tokens, path):
     assert guarded.get(path, headers=bearer(SECRET)).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/api/search/patches", "/api/slides/S1/annotations", "/v1/embeddings"])
+def test_a_body_is_not_read_from_who_has_no_token(guarded, path):
+    method = "PUT" if path.endswith("annotations") else "POST"
+    # More than a body may have: read, it would end as 413.
+    body = (b"x" * 2**20 for _ in range(64))
+    answer = guarded.request(method, path, content=body, headers=bearer("wrong"))
+    assert answer.status_code == 401
+    told = answer.json()["error"]
+    assert told["type" if path.startswith("/v1") else "kind"] in ("authentication_error", "SignInError")
+
+
 def test_every_route_asks_for_a_caller(client):
     """A route that forgets its caller would be open to all."""
     free = {"/health", "/api/session"}
