@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from slidelake.index.reports.marks import marked_spans
     from slidelake.index.reports.numerals import number_of
     from slidelake.index.reports.options import ReadOptions
-    from slidelake.index.reports.paraphrases import Part
     from slidelake.index.reports.questions import Question, make_questions
     from slidelake.index.reports.read import find_files
     from slidelake.index.reports.request import MODES, Mode
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from slidelake.index.reports.stems import Word, words_in
     from slidelake.index.reports.tables import WHOLE
     from slidelake.index.reports.terms import FIELDS, read_terms
+    from slidelake.index.reports.wording import Part
 
 __all__ = [
     "FIELDS",
@@ -61,7 +61,7 @@ _LAZY = {
     "Chunk": "slidelake.index.reports.chunk",
     "MODES": "slidelake.index.reports.request",
     "Mode": "slidelake.index.reports.request",
-    "Part": "slidelake.index.reports.paraphrases",
+    "Part": "slidelake.index.reports.wording",
     "Question": "slidelake.index.reports.questions",
     "ReadOptions": "slidelake.index.reports.options",
     "Refused": "slidelake.index.reports.add",

@@ -11,9 +11,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["ABSENT", "ASK", "FINDINGS", "HISTOLOGIES", "ORGANS", "TEMPLATES", "Part", "Wording"]
+__all__ = ["ABSENT", "ASK", "FINDINGS", "FRAMES", "HISTOLOGIES", "LABELS", "ORGANS", "TEMPLATES", "Wording"]
 
-Part = Literal["develop", "test"]
+_Half = Literal["develop", "test"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Wording:
     develop: tuple[str, ...]
     test: tuple[str, ...]
 
-    def of(self, part: Part) -> tuple[str, ...]:
+    def of(self, part: _Half) -> tuple[str, ...]:
         return self.develop if part == "develop" else self.test
 
 
@@ -201,6 +201,15 @@ TEMPLATES = {
         "{ask} where someone had {clues} in a case of {tumour}?",
         "About the one who presented {clues} and a {tumour}: {ask}?",
     ),
+}
+#: Questions for all patients with a kind of tumour, and about what is not there.
+LABELS = {
+    "develop": ("Which patients had {kind} in {place}?",),
+    "test": ("Who has {kind} of {place}?",),
+}
+FRAMES = {
+    "develop": ("Which patient had {}?", "What was the stage of the {}?", "How large was the {}?"),
+    "test": ("Who was found to have {}?", "What margins did the {} have?", "How was the {} treated?"),
 }
 #: Topics for questions with no answer, each with the words whose absence from every report proves it.
 ABSENT = {

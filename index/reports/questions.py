@@ -23,17 +23,18 @@ from typing import Any, Literal
 
 from slidelake.errors import UsageError
 from slidelake.index.reports.facts import Fact, facts_of, mentions
-from slidelake.index.reports.numerals import words_of
-from slidelake.index.reports.paraphrases import ABSENT, ASK, FINDINGS, HISTOLOGIES, ORGANS, TEMPLATES, Part
+from slidelake.index.reports.paraphrases import HISTOLOGIES, ORGANS
+from slidelake.index.reports.wording import Part, WordingSet, wording_of
 
 __all__ = ["Kind", "Question", "content_words", "make_questions", "record_id"]
 
 Kind = Literal["one-report", "labels", "unanswerable"]
 
+_HALVES = ("develop", "test")
 _NUMERIC = ("size", "nodes", "weight", "gleason", "labelling")
+_BLANK = {"tumour": "", "clues": "", "ask": ""}
 _MOST_CLUES = 4
 _PER_REPORT = 2
-_ISUP = {"3+3": 1, "3+4": 2, "4+3": 3, "4+4": 4, "3+5": 4, "5+3": 4, "4+5": 5, "5+4": 5, "5+5": 5}
 _WORD = re.compile(r"[a-z0-9]+(?:[.'][a-z0-9]+)*")
 #: Words that carry nothing to find a report by: grammar, the frame of a question, units.
 _EMPTY = frozenset(
@@ -93,21 +94,20 @@ def content_words(text: str) -> frozenset[str]:
 def make_questions(
     records: Iterable[Mapping[str, Any]], *, seed: int = 0, part: Part = "develop"
 ) -> list[Question]:
-    """The questions of one part: its half of the reports, and its own words for things.
+    """The questions of one part, in its own words (`wording.py`): develop and test are of a half of the reports each.
 
     A record has an id (`report_id`, `case_id` or `id`), a `text`, and, where known, a topic: `cancer`, `site`, or
     labels (`llm_labels` or `labels`) with a `site`. The same records, seed and part give the same questions,
     whatever the records' order. Raises UsageError for a part that is none, and for a record without id or text.
     """
-    if part not in ("develop", "test"):
-        raise UsageError(f"there is no part {part!r}", remedy="Use develop or test.")
+    words = wording_of(part)
     corpus = sorted((_read(record) for record in records), key=lambda each: each.report_id)
     names = [each.report_id for each in corpus]
     if len(set(names)) != len(names):
         raise UsageError("two records have one id", remedy="Give each record an id of its own.")
-    own = [each for each in corpus if _half(each.report_id, seed) == part]
-    made = [question for each in own for question in _one_report(each, corpus, part, seed)]
-    return [*made, *_by_labels(corpus, part), *_unanswerable(corpus, part, seed)]
+    own = [each for each in corpus if part not in _HALVES or _half(each.report_id, seed) == part]
+    made = [question for each in own for question in _one_report(each, corpus, words, part, seed)]
+    return [*made, *_by_labels(corpus, words, part), *_unanswerable(corpus, words, part)]
 
 
 def _read(record: Mapping[str, Any]) -> _Record:
@@ -120,17 +120,22 @@ def _read(record: Mapping[str, Any]) -> _Record:
     return _Record(record_id(record), text, organ, facts_of(text), mentions(text), content_words(text))
 
 
-def _half(report_id: str, seed: int) -> Part:
+def _half(report_id: str, seed: int) -> str:
     digest = hashlib.sha256(f"{seed}|{report_id}".encode()).digest()
     return "test" if digest[0] & 1 else "develop"
 
 
-def _one_report(record: _Record, corpus: Sequence[_Record], part: Part, seed: int) -> list[Question]:
+def _one_report(
+    record: _Record, corpus: Sequence[_Record], words: WordingSet, part: str, seed: int
+) -> list[Question]:
     draw = random.Random(f"{seed}|{part}|{record.report_id}")
     made: list[Question] = []
     used: set[tuple[str, str]] = set()
-    kind = _fresh(HISTOLOGIES[record.histology].of(part), record, draw) if record.histology else None
-    place = _fresh(ORGANS[record.organ].of(part), record, draw) if record.organ else None
+    kind = _fresh(words.histologies[record.histology], record, draw) if record.histology else None
+    place = _fresh(words.organs[record.organ], record, draw) if record.organ else None
+    templates = [each for each in words.templates if not content_words(each.format(**_BLANK)) & record.words]
+    if not templates:
+        return []
     alike = [
         other
         for other in corpus
@@ -139,13 +144,14 @@ def _one_report(record: _Record, corpus: Sequence[_Record], part: Part, seed: in
         and (kind is None or ("histology", record.histology) in other.said)
     ]
     for number in range(_PER_REPORT):
-        clues = _clues(record, alike, corpus, part, draw, used)
-        asked = _asked(record, {key[0] for key, _ in clues}, part, draw) if clues else None
+        clues = _clues(record, alike, corpus, words, draw, used)
+        asked = _asked(record, {key[0] for key, _ in clues}, words, draw) if clues else None
         if not clues or asked is None:
             break
         used |= {key for key, _ in clues}
         ask, answer = asked
-        text = _compose(kind, place, [phrase for _, phrase in clues], ask, draw.choice(TEMPLATES[part]))
+        where = words.article + place if place else None
+        text = _compose(kind, where, [phrase for _, phrase in clues], ask, draw.choice(templates))
         name = f"{part}-{record.report_id}-{number}"
         made.append(Question(name, text, (record.report_id,), "one-report", answer))
     return made
@@ -155,7 +161,7 @@ def _clues(
     record: _Record,
     alike: list[_Record],
     corpus: Sequence[_Record],
-    part: Part,
+    words: WordingSet,
     draw: random.Random,
     used: set[tuple[str, str]],
 ) -> list[tuple[tuple[str, str], str]] | None:
@@ -171,7 +177,8 @@ def _clues(
     for key in order:
         if any(key[0] == kind != "finding" for (kind, _), _ in chosen):
             continue  # two sizes in one question would need to say which is which
-        phrase = _fresh(_phrases(key, part), record, draw)
+        phrases = words.findings[key[1]] if key[0] == "finding" else words.numbers(*key)
+        phrase = _fresh(phrases, record, draw)
         if phrase is None:
             continue
         was_alone = not left
@@ -187,63 +194,21 @@ def _shuffled(keys: list[tuple[str, str]], draw: random.Random) -> list[tuple[st
     return keys
 
 
-def _phrases(key: tuple[str, str], part: Part) -> list[str]:
-    kind, value = key
-    develop = part == "develop"
-    if kind == "finding":
-        return list(FINDINGS[value].of(part))
-    if kind == "size":
-        tenths = int(value)
-        whole, rest = divmod(tenths, 10)
-        digits = f"{tenths / 10:g} mm"
-        spelt = [f"{words_of(whole)} millimetres"] if not rest else []
-        centimetres = [f"{words_of(whole // 10)} centimetres"] if tenths % 100 == 0 else []
-        frame = "a diameter of {}" if develop else "an extent of {}"
-        chosen = [digits, *centimetres] if develop else [*spelt, digits]
-        return [frame.format(each) for each in chosen]
-    if kind == "nodes":
-        positive, _, total = value.rpartition("/")
-        found = []
-        for spell in (words_of, str) if not develop else (str, words_of):
-            many = spell(int(total))
-            some = "none" if positive in ("0", "00") else spell(int(positive)) if positive else ""
-            if develop:
-                found.append(f"{many} LN sampled" + (f", {some} positive" if some else ""))
-            else:
-                found.append(f"{some} out of {many} LN affected" if some else f"{many} LN looked at")
-        return found
-    if kind == "weight":
-        grams = float(value)
-        spelt = [f"{words_of(int(grams))} grams in weight"] if grams.is_integer() else []
-        return (
-            [f"{grams / 1000:g} kg taken out"] if develop else [*spelt, f"{grams / 1000:g} kg on the scale"]
-        )
-    if kind == "gleason":
-        first, second = value.split("+")
-        if develop:
-            return [f"ISUP group {words_of(_ISUP[value])}"] if value in _ISUP else []
-        return [f"architectural patterns {words_of(int(first))} then {words_of(int(second))}"]
-    share = float(value)
-    if not share.is_integer():
-        return []
-    return [f"{words_of(int(share))} percent of nuclei " + ("cycling" if develop else "dividing")]
-
-
 def _fresh(phrases: Sequence[str], record: _Record, draw: random.Random) -> str | None:
     """One of the phrases that shares no content word with the report."""
     fresh = [phrase for phrase in phrases if not content_words(phrase) & record.words]
     return draw.choice(fresh) if fresh else None
 
 
-def _asked(record: _Record, told: set[str], part: Part, draw: random.Random) -> tuple[str, str] | None:
+def _asked(record: _Record, told: set[str], words: WordingSet, draw: random.Random) -> tuple[str, str] | None:
     """The words that ask, and the answer: a fact not told of which the report gives one value, else whose it is."""
     values: dict[str, set[str]] = defaultdict(set)
     for fact in record.facts:
         values[fact.kind].add(fact.value)
-    kinds = sorted(k for k in ASK if k != "case" and k not in told and len(values.get(k, ())) == 1)
+    kinds = sorted(k for k in words.ask if k != "case" and k not in told and len(values.get(k, ())) == 1)
     draw.shuffle(kinds)
     for kind in [*kinds, "case"]:
-        ask = _fresh(ASK[kind][part].split("|"), record, draw)
+        ask = _fresh(words.ask[kind], record, draw)
         if ask is not None:
             return ask, record.report_id if kind == "case" else _plain(kind, next(iter(values[kind])))
     return None
@@ -269,7 +234,7 @@ def _compose(kind: str | None, place: str | None, phrases: Sequence[str], ask: s
     return text[0].upper() + re.sub(r"\ba (?=[aeiou])", "an ", text[1:])
 
 
-def _by_labels(corpus: Sequence[_Record], part: Part) -> list[Question]:
+def _by_labels(corpus: Sequence[_Record], words: WordingSet, part: str) -> list[Question]:
     groups: dict[tuple[str, str], list[_Record]] = defaultdict(list)
     for record in corpus:
         if record.organ and record.histology:
@@ -279,30 +244,24 @@ def _by_labels(corpus: Sequence[_Record], part: Part) -> list[Question]:
         if len(held) < 2:
             continue
         every_word = frozenset().union(*(record.words for record in held))
-        pairs = [(o, h) for o in ORGANS[organ].of(part) for h in HISTOLOGIES[histology].of(part)]
+        pairs = [(o, h) for o in words.organs[organ] for h in words.histologies[histology]]
         # The pair that shares the fewest words with the reports that answer: over many, none is rarely to be had.
         place, kind = min(pairs, key=lambda pair: len(content_words(" ".join(pair)) & every_word))
-        text = (
-            f"Which patients had {kind} in {place}?" if part == "develop" else f"Who has {kind} of {place}?"
-        )
+        text = words.labels[0].format(kind=kind, place=place)
         ids = tuple(record.report_id for record in held)
         name = f"{part}-labels-{organ}-{histology}".replace(" ", "-")
         made.append(Question(name, text, ids, "labels", f"{organ}, {histology}"))
     return made
 
 
-def _unanswerable(corpus: Sequence[_Record], part: Part, seed: int) -> list[Question]:
-    frames = {
-        "develop": ("Which patient had {}?", "What was the stage of the {}?", "How large was the {}?"),
-        "test": ("Who was found to have {}?", "What margins did the {} have?", "How was the {} treated?"),
-    }[part]
+def _unanswerable(corpus: Sequence[_Record], words: WordingSet, part: str) -> list[Question]:
     absent = [
         topic
-        for topic, words in ABSENT[part].items()
-        if not any(re.search(words, record.text, re.IGNORECASE) for record in corpus)
+        for topic, pattern in words.absent.items()
+        if not any(re.search(pattern, record.text, re.IGNORECASE) for record in corpus)
     ]
     return [
         Question(f"{part}-absent-{number}-{place}", frame.format(topic), (), "unanswerable", "")
         for number, topic in enumerate(absent)
-        for place, frame in enumerate(frames)
+        for place, frame in enumerate(words.frames)
     ]

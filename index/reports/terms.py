@@ -83,6 +83,8 @@ _COUNT = re.compile(
 _INVOLVED = frozenset({"positiv", "involv", "affect", "metastatic"})
 _FREE = frozenset({"negativ", "free", "benign", "uninvolv"})
 _NONE = frozenset({"none", "zero"})
+#: Those who ask call lymph nodes glands, too; a report's glands are of other kinds.
+_GLANDS = frozenset({"gland", "glands"})
 #: How many words after a count its nodes, and what is said of them, may stand.
 _NODES_AFTER, _SAID_AFTER = 6, 12
 _ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4}
@@ -118,7 +120,8 @@ def read_terms(text: str, lexicon: Lexicon | None = None, *, question: bool = Fa
     """
     lexicon = lexicon or default_lexicon()
     words = words_in(text)
-    nodes = [place for place, word in enumerate(words) if word.lower in _NODES]
+    called = _NODES | _GLANDS if question else _NODES
+    nodes = [place for place, word in enumerate(words) if word.lower in called]
     counts = [match.span() for match in _COUNT.finditer(text)]
     plain: list[str] = []
     inside: set[int] = set()
@@ -183,7 +186,7 @@ def _count_of(
         yield f"involved{value:g}"
         return
     said = _in_sentence(text, words, after)
-    total = any(word.lower in _NODES for word in said[:_NODES_AFTER]) and said[0].lower != "of"
+    total = any(word.lower in _NODES | _GLANDS for word in said[:_NODES_AFTER]) and said[0].lower != "of"
     if total or re.search(r"(?:examined|total|present)\W{1,4}$", label):
         yield f"total{value:g}"
         if any(word.stem in _FREE for word in said):
@@ -251,7 +254,7 @@ def numbers_in(words: list[Word]) -> list[tuple[int, int, float]]:
             at + length < len(words) and number_of([w.lower for w in words[at : at + length + 1]]) is not None
         ):
             length += 1
-        if length and (lower != "one" or length > 1):
+        if length and (lower != "one" or length > 1 or _joined(words, at, 1)):
             value = number_of([word.lower for word in words[at : at + length]])
             found.append((at, length, float(value or 0)))
         at += max(length, 1)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from slidelake.index.reports import Word, default_lexicon, number_of, read_terms, words_in
@@ -28,12 +28,23 @@ _JOINTS = frozenset(
         "and or where with without who whose which what how had has was were in of",
     )
 )
+#: What parts a question: signs, and words that begin a clause.
+_CLAUSE = re.compile(r"[,;:.?!]+\s|\?|\b(?=(?:where|in whom|in which|given)\b)", re.IGNORECASE)
+#: A clause that asks begins with one of these, or gives an order.
+_ASKS = re.compile(
+    r"\W*(?:(?:and|in|of|at|on|to|by|for|from|please|can you|could you)\s+)*"
+    r"(?:what|which|who|whose|whom|how|when|why|was|were|is|are|did|does|do|has|had|tell|state|give|name|report|find)\b",
+    re.IGNORECASE,
+)
 _DIGITS = re.compile(r"\d+(?:[.,]\d+)?")
+#: What stands so is not the thing itself.
+_BESIDE = frozenset({"behind", "below", "under", "beneath", "around", "above", "outside", "beside", "near"})
 #: What questions call the archive's own things by; they say nothing of a report.
 _OF_ARCHIVES = frozenset(
     re.findall(
         r"[\w']+",
-        "slide slides archive archives reported documented known seen shown there",
+        "slide slides archive archives reported documented known seen shown there discussing thinking talking board "
+        "query mdt ours specimen specimens retrieved harvested yield",
     )
 )
 _UNITS = frozenset(
@@ -53,6 +64,8 @@ class Clue:
     forms: frozenset[str]
     #: Which phrase of the question a word stands in; words of one phrase are weighed together.
     phrase: int = 0
+    #: It stands in the part that asks ("…: how big was it?"), not in the one that tells of the case.
+    asks: bool = False
 
 
 class TermCounts:
@@ -84,14 +97,40 @@ def clues_of(question: str) -> list[Clue]:
     """The clues of a question, each once.
 
     A name of several words is one clue, a number with its unit is, and so are names joined by "or", each of which
-    would do. Other words of one phrase share its number, because they mean what they mean together.
+    would do. Other words of one phrase share its number, because they mean what they mean together. Where one clause
+    tells of a case and another asks, the clues of the latter are marked.
     """
+    asking = _asking(question)
+    if asking is None:
+        return _clues(question)
+    start, end = asking
+    told = _clues(question[:start] + " . " + question[end:])
+    known = {form for clue in told for form in clue.forms}
+    more = [replace(clue, asks=True) for clue in _clues(question[start:end]) if not clue.forms & known]
+    return [*told, *more]
+
+
+def _asking(question: str) -> tuple[int, int] | None:
+    """The span of the one clause that asks; None where all do or none does: then all of it tells of the case."""
+    borders = [0]
+    for match in _CLAUSE.finditer(question):
+        borders.append(match.end())
+    clauses = [
+        (start, end)
+        for start, end in zip(borders, [*borders[1:], len(question)], strict=True)
+        if any(sign.isalnum() for sign in question[start:end])
+    ]
+    asking = [span for span in clauses if _ASKS.match(question, *span)]
+    return asking[0] if len(asking) == 1 and len(clauses) > 1 else None
+
+
+def _clues(question: str) -> list[Clue]:
     words = words_in(question)
     named = _names(words)
     numbers = _numbers(question)
     told = {name for clue in numbers for form in clue.forms for name in _TOLD.get(_figure(form), ())}
-    named = {span: forms for span, forms in named.items() if not forms & told}
     inside = {place for first, length in named for place in range(first, first + length)}
+    named = {span: forms for span, forms in named.items() if not forms & told}
     found = [*numbers, *_concepts(question, words, named)]
     # What a grade group is written with is read with its number.
     spoken_for = _UNITS | _OF_ARCHIVES
@@ -103,7 +142,8 @@ def clues_of(question: str) -> list[Clue]:
             phrase += 1
         if word.lower in _JOINTS:
             phrase += 1
-        counts = _DIGITS.fullmatch(word.lower) or number_of([word.lower]) is not None
+        counts = _DIGITS.fullmatch(word.lower) or number_of(["one", word.lower]) is not None
+        counts = counts or number_of([word.lower]) is not None
         # "how big", "how many": no report says so.
         asks = bool(place) and words[place - 1].lower == "how"
         if place in inside or counts or asks or {word.stem, word.lower} & spoken_for:
@@ -140,6 +180,8 @@ def _concepts(question: str, words: list[Word], named: dict[tuple[int, int], set
     found: list[Clue] = []
     last = -2
     for (first, length), forms in sorted(named.items()):
+        if any(word.lower in _BESIDE for word in words[max(0, first - 2) : first]):
+            continue  # "the gland behind the stomach" is no stomach
         start = words[first].start
         if found and first == last + 1 and words[last].lower == "or":
             before = found.pop()

@@ -31,6 +31,8 @@ _OFTENER = 0.3
 _COMMON = 0.6
 #: What a word that is no name of anything counts beside one that is.
 _WORD = 0.25
+#: What a clue of the part that asks counts beside one of the part that tells.
+_ASKED = 0.5
 #: A clue that at most so many of the reports hold tells them apart.
 RARE = 0.2
 
@@ -85,9 +87,10 @@ class Evidence:
             holds = HOLDS[clue.kind]
             often = report.often(clue)
             if not often:
-                total += min(0.0, math.log((1 - holds) / (1 - by_chance)))
+                # What asks is often in other words than what answers.
+                total += 0.0 if clue.asks else min(0.0, math.log((1 - holds) / (1 - by_chance)))
                 continue
-            speaks = max(0.0, math.log(holds / by_chance))
+            speaks = (_ASKED if clue.asks else 1.0) * max(0.0, math.log(holds / by_chance))
             if clue.kind == "word":
                 found[clue.phrase] = found.get(clue.phrase, 0.0) + _WORD * speaks
                 continue
@@ -114,17 +117,25 @@ class Evidence:
         )
 
     @property
+    def telling(self) -> list[Clue]:
+        """The clues that tell of the case; all of them where a question only asks."""
+        return [clue for clue in self.clues if not clue.asks] or list(self.clues)
+
+    @property
     def reports(self) -> int:
         """How many reports the shares were counted over."""
         return self._counts.reports
 
     def unknown(self) -> list[Clue]:
         """Clues that no report of the archive holds."""
-        return [clue for clue in self.clues if clue.kind != "sense" and not self._counts.knows(clue)]
+        return [clue for clue in self.telling if clue.kind != "sense" and not self._counts.knows(clue)]
 
     def missed(self, report: Terms) -> float:
         """The share, in 0…1, of the information of the question's clues that a report does not hold."""
-        asked = [(clue, -math.log(share)) for clue, share in zip(self.clues, self._shares, strict=True)]
+        told = self.telling
+        asked = [
+            (c, -math.log(share)) for c, share in zip(self.clues, self._shares, strict=True) if c in told
+        ]
         total = sum(nats for clue, nats in asked if clue.kind != "sense")
         lacks = sum(nats for clue, nats in asked if clue.kind != "sense" and not report.holds(clue))
         return lacks / total if total else 0.0

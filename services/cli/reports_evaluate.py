@@ -25,7 +25,9 @@ def register(app: typer.Typer) -> None:
             Path | None,
             typer.Argument(help="JSONL with labels of these reports; else the lake's own texts alone."),
         ] = None,
-        part: Annotated[str, typer.Option(help="develop, to choose by; test, to report.")] = "test",
+        part: Annotated[
+            str, typer.Option(help="develop or practice, to choose by; test or confirm, to report.")
+        ] = "test",
         seed: Annotated[int, typer.Option(help="Which half of the reports is which.")] = 0,
         questions: Annotated[
             Path | None, typer.Option(metavar="FILE", help="Also write the questions there, as JSONL.")

@@ -8,8 +8,9 @@ import pytest
 
 from slidelake.errors import UsageError
 from slidelake.index.reports.facts import facts_of, mentions
-from slidelake.index.reports.paraphrases import ABSENT, ASK, FINDINGS, HISTOLOGIES, ORGANS, Part
+from slidelake.index.reports.paraphrases import ABSENT, ASK, FINDINGS, HISTOLOGIES, ORGANS
 from slidelake.index.reports.questions import content_words, make_questions
+from slidelake.index.reports.wording import Part
 from tests.index.reports.corpus import TEXTS
 from tests.shared_data import shared
 
@@ -22,7 +23,7 @@ RECORDS = [
     for name, text in TEXTS.items()
     for copy in range(3)
 ]
-PARTS: list[Part] = ["develop", "test"]
+PARTS: list[Part] = ["develop", "test", "practice", "confirm"]
 
 
 @pytest.mark.parametrize("part", PARTS)
