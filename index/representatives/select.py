@@ -62,14 +62,15 @@ def select_from(
     store: FeatureStore, bag: Bag, queries: TextQueries, options: SelectionOptions
 ) -> Representatives:
     """The selection of one bag, its texts from `queries`, which serve slide after slide."""
+    import sklearn.cluster  # noqa: F401 - its thread pools must be there before they are held to one
     from threadpoolctl import threadpool_limits
 
     grid = store.grid(bag.slide_id, split_space(bag.space)[0])
     patient_id = str(bag.provenance.get("patient_id") or bag.slide_id)
+    units = UnitRows(bag)
+    rows, dropped, notes = _usable_rows(bag, grid, units, options)
+    asked, said = queries.of(bag.slide_id, patient_id)
     with threadpool_limits(1):
-        units = UnitRows(bag)
-        rows, dropped, notes = _usable_rows(bag, grid, units, options)
-        asked, said = queries.of(bag.slide_id, patient_id)
         chosen = _Selection(units, rows, grid, options, bag)
         chosen.run(asked)
     places = np.array(chosen.places, np.int64)
