@@ -72,6 +72,13 @@ ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
         "adenoma with elongated crowded nuclei",
         "smooth muscle of the bowel wall",
     ),
+    "head and neck": (
+        "keratin pearls in nests of squamous cells",
+        "intercellular bridges between polygonal squamous cells",
+        "surface squamous epithelium without atypia",
+        "seromucinous glands in the submucosa",
+        "cartilage beside tumour",
+    ),
     "kidney": (
         "nests of clear cells with a delicate capillary network",
         "papillae with fibrovascular cores and foamy macrophages",
@@ -79,13 +86,6 @@ ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
         "spindle-shaped sarcomatoid tumour cells",
         "glomeruli and tubules of renal cortex",
         "sclerosed glomeruli with tubular atrophy",
-    ),
-    "larynx": (
-        "keratin pearls in nests of squamous cells",
-        "intercellular bridges between polygonal squamous cells",
-        "surface squamous epithelium without atypia",
-        "seromucinous glands in the submucosa",
-        "cartilage beside tumour",
     ),
     "liver": (
         "thick trabeculae of malignant hepatocytes",
@@ -197,8 +197,9 @@ _SAME = {
     "cerebellum": "brain", "glioma": "brain", "glioblastoma": "brain",
     "caecum": "colon", "sigmoid": "colon", "rectum": "colon", "appendix": "colon", "hemicolectomy": "colon",
     "renal cell carcinoma": "kidney", "nephrectomy": "kidney",
-    "pharynx": "larynx", "tonsil": "larynx", "tongue": "larynx", "floor of mouth": "larynx", "mouth": "larynx",
-    "mandible": "larynx", "maxilla": "larynx", "head and neck": "larynx", "laryngectomy": "larynx",
+    "larynx": "head and neck", "pharynx": "head and neck", "tonsil": "head and neck", "tongue": "head and neck",
+    "floor of mouth": "head and neck", "mouth": "head and neck", "mandible": "head and neck",
+    "maxilla": "head and neck", "laryngectomy": "head and neck", "salivary gland": "head and neck",
     "bile duct": "liver", "cholangiocarcinoma": "liver", "hepatocellular carcinoma": "liver",
     "bronchus": "lung", "fallopian tube": "ovary", "prostatectomy": "prostate", "melanoma": "skin",
     "sarcoma": "soft tissue", "seminoma": "testis", "thymoma": "thymus", "mesothelioma": "pleura",
@@ -210,10 +211,10 @@ _SAME = {
 _STUDIES = {
     "ACC": "adrenal", "PCPG": "adrenal", "BLCA": "bladder", "GBM": "brain", "LGG": "brain", "BRCA": "breast",
     "CESC": "cervix", "COAD": "colon", "READ": "colon", "KICH": "kidney", "KIRC": "kidney", "KIRP": "kidney",
-    "HNSC": "larynx", "LIHC": "liver", "CHOL": "liver", "LUAD": "lung", "LUSC": "lung", "DLBC": "lymph node",
+    "HNSC": "head and neck", "LIHC": "liver", "CHOL": "liver", "LUAD": "lung", "LUSC": "lung", "DLBC": "lymph node",
     "OV": "ovary", "PAAD": "pancreas", "MESO": "pleura", "PRAD": "prostate", "SKCM": "skin", "UVM": "skin",
     "SARC": "soft tissue", "STAD": "stomach", "ESCA": "oesophagus", "TGCT": "testis", "THYM": "thymus",
-    "THCA": "thyroid", "UCEC": "uterus", "UCS": "uterus",
+    "THCA": "thyroid", "UCEC": "uterus", "UCS": "uterus", "CRC": "colon", "HEADNNECK": "head and neck",
 }  # fmt: skip
 
 #: Columns of metadata that may say where a tissue is from, the first one that says it counts.
