@@ -26,12 +26,22 @@ from tests.index.representatives.colour_words import (
 PLAIN = {"near": 1.0, "spread": 0.0}
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> FeatureStore:
-    store = new_store(tmp_path)
+def made(folder: Path) -> FeatureStore:
+    store = new_store(folder)
     put_coloured(store, "S1", MIXED)
     put_report(store, "MICROSCOPIC DESCRIPTION\nNests of purple cells with necrosis.\n")
     return store
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+    """For those that only read it."""
+    return made(tmp_path_factory.mktemp("select"))
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> FeatureStore:
+    return made(tmp_path)
 
 
 def test_each_arm_picks_by_its_own_light(store: FeatureStore) -> None:
@@ -161,9 +171,15 @@ def test_poor_patches_are_left_out_and_counted(tmp_path: Path) -> None:
         select_representatives(store, "S1", quality=["tissue>=250"])
 
 
-def test_the_seed_decides_and_nothing_else(store: FeatureStore, tmp_path: Path) -> None:
+def test_the_seed_decides_and_nothing_else(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    # So many rows that threads share the sums, in an order of their own.
+    rows = np.random.default_rng(0).normal(size=(2000, 64)).astype(np.float32)
+    put_coloured(store, "S1", ["red"] * len(rows), features=rows)
+
     def told(seed: int) -> str:
-        return json.dumps(select_representatives(store, "S1", count=30, seed=seed).to_dict())
+        made = select_representatives(store, "S1", texts=Texts((), ()), count=300, seed=seed)
+        return json.dumps(made.to_dict())
 
     first = told(1)
     assert told(1) == first
@@ -171,8 +187,9 @@ def test_the_seed_decides_and_nothing_else(store: FeatureStore, tmp_path: Path) 
     # A fresh process with more threads, where no pool of theirs was at work before.
     code = (
         "import json, sys; from slidelake.store import FeatureStore;"
-        "from slidelake.index.representatives import select_representatives;"
-        "made = select_representatives(FeatureStore.open(sys.argv[1]), 'S1', count=30, seed=1);"
+        "from slidelake.index.representatives import Texts, select_representatives;"
+        "store, texts = FeatureStore.open(sys.argv[1]), Texts((), ());"
+        "made = select_representatives(store, 'S1', texts=texts, count=300, seed=1);"
         "print(json.dumps(made.to_dict()))"
     )
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "4")
@@ -184,33 +201,33 @@ def test_the_seed_decides_and_nothing_else(store: FeatureStore, tmp_path: Path) 
     assert done.stdout.strip() == first
 
 
-def test_other_slides_change_nothing(store: FeatureStore) -> None:
-    before = select_representatives(store, "S1", count=30).to_dict()
-    put_coloured(store, "S0", MIXED[::-1], patient="P0")
-    put_report(store, "Blue fat.", report_id="R0", patient="P0")
-    assert select_representatives(store, "S1", count=30).to_dict() == before
+def test_other_slides_change_nothing(own: FeatureStore) -> None:
+    before = select_representatives(own, "S1", count=30).to_dict()
+    put_coloured(own, "S0", MIXED[::-1], patient="P0")
+    put_report(own, "Blue fat.", report_id="R0", patient="P0")
+    assert select_representatives(own, "S1", count=30).to_dict() == before
 
 
-def test_reports_of_the_slide_or_of_its_patient(store: FeatureStore) -> None:
-    put_coloured(store, "S2", MIXED)
-    put_report(store, "Nests of yellow cells.", report_id="R2", slide_ids=("S2",))
+def test_reports_of_the_slide_or_of_its_patient(own: FeatureStore) -> None:
+    put_coloured(own, "S2", MIXED)
+    put_report(own, "Nests of yellow cells.", report_id="R2", slide_ids=("S2",))
     asked = {
-        pick.query for pick in select_representatives(store, "S2", count=30).reasons if pick.arm == "report"
+        pick.query for pick in select_representatives(own, "S2", count=30).reasons if pick.arm == "report"
     }
     assert asked == {"Nests of purple cells with necrosis.", "Nests of yellow cells."}
     asked = {
-        pick.query for pick in select_representatives(store, "S1", count=30).reasons if pick.arm == "report"
+        pick.query for pick in select_representatives(own, "S1", count=30).reasons if pick.arm == "report"
     }
     assert asked == {"Nests of purple cells with necrosis."}
 
 
-def test_a_slide_without_report_and_one_whose_report_says_nothing(store: FeatureStore) -> None:
-    put_coloured(store, "S3", MIXED, patient="P3")
-    picked = select_representatives(store, "S3", count=30, **PLAIN)
+def test_a_slide_without_report_and_one_whose_report_says_nothing(own: FeatureStore) -> None:
+    put_coloured(own, "S3", MIXED, patient="P3")
+    picked = select_representatives(own, "S3", count=30, **PLAIN)
     assert picked.counts == {"attributes": 5, "clusters": 25}
     assert "the slide has no report: its arm is left out" in picked.notes
-    put_report(store, "CLINICAL HISTORY\nPain.\n", report_id="R3", patient="P3")
-    picked = select_representatives(store, "S3", count=30, **PLAIN)
+    put_report(own, "CLINICAL HISTORY\nPain.\n", report_id="R3", patient="P3")
+    picked = select_representatives(own, "S3", count=30, **PLAIN)
     assert "its reports say nothing that a slide shows: their arm is left out" in picked.notes
 
 
