@@ -40,7 +40,8 @@ _SIZE = re.compile(
 )
 #: Before what it denies: that and what follows goes.
 _NO = re.compile(
-    r"\b(?:no|not|without|absence|rule out|r/o|none|cannot|neither|nor|lacks?|lacking|denies)\b", re.IGNORECASE
+    r"\b(?:no|not|without|absence|rule out|r/o|none|cannot|neither|nor|lacks?|lacking|denies)\b",
+    re.IGNORECASE,
 )
 #: After what it denies, or beside it: the whole sentence goes.
 _FREE = re.compile(

@@ -30,16 +30,19 @@ def query_cosines(
 
 
 def query_order(cosines: NDArray[np.float32]) -> Iterator[tuple[int, int, int]]:
-    """(place, query, rank from 1) in rounds: every query's nearest, then every query's second, …; each place once.
+    """(place, query, rank from 1) in turns: each query gives its nearest that no query has given; each place once.
 
     In turns, because the cosines of one query may all be higher than those of another. Of equally near rows the
-    earlier comes first.
+    earlier comes first. `rank` is the place among all that the query has.
     """
+    queries, count = cosines.shape
     order = np.argsort(-cosines, axis=1, kind="stable")
-    seen: set[int] = set()
-    for rank in range(cosines.shape[1]):
-        for query in range(cosines.shape[0]):
-            place = int(order[query, rank])
-            if place not in seen:
-                seen.add(place)
-                yield place, query, rank + 1
+    given = np.zeros(count, bool)
+    at = [0] * queries
+    for turn in range(count):
+        query = turn % queries
+        while given[order[query, at[query]]]:
+            at[query] += 1
+        place = int(order[query, at[query]])
+        given[place] = True
+        yield place, query, at[query] + 1

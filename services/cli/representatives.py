@@ -50,7 +50,7 @@ def register(app: typer.Typer) -> None:
             typer.Option(
                 metavar="BOUND",
                 help="Quality by the grid's columns (0 to 255), as 'blur<=200'; may be given again; none: all are "
-                "kept. Default: tissue>=64, blur<=230, pen<=25.",
+                "kept. Default: tissue>=64, blur<=150, pen<=25.",
             ),
         ] = None,
         clusters: Annotated[
