@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["INK", "LINE", "PALE", "PAPER", "Pen", "fitted"]
+__all__ = ["INK", "LINE", "PALE", "PAPER", "Pen", "fitted", "lines_of"]
 
 Colour = tuple[int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -61,19 +61,11 @@ class Pen:
         self, at: tuple[float, float], text: str, width: float, size: int = 12, ink: Any = INK
     ) -> float:
         """Words in lines of at most `width`; returns where the next line would stand."""
-        font = ImageFont.load_default(size)
         y = at[1]
-        line = ""
-        for word in text.split():
-            longer = f"{line} {word}".strip()
-            if line and font.getlength(longer) > width:
-                self.text((at[0], y), line, size, ink)
-                y += size * 1.35
-                line = word
-            else:
-                line = longer
-        self.text((at[0], y), fitted(line, font, width), size, ink)
-        return y + size * 1.35
+        for line in lines_of(text, ImageFont.load_default(size), width):
+            self.text((at[0], y), line, size, ink)
+            y += size * 1.35
+        return y
 
     def scale_bar(self, foot: tuple[float, float], um_per_px: float, most: float) -> None:
         """A bar of a round number of µm or mm and at most `most` px, its lower left corner at `foot`."""
@@ -87,6 +79,18 @@ class Pen:
     def dot(self, at: tuple[float, float], radius: float, ink: Any) -> None:
         x, y, r = at[0] * SCALE, at[1] * SCALE, radius * SCALE
         self._pen.ellipse([x - r, y - r, x + r, y + r], fill=ink)
+
+
+def lines_of(text: str, font: Font, width: float) -> list[str]:
+    """The words in lines of at most `width` pixels, one at least; a longer word loses its middle."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return [fitted(line, font, width) for line in lines]
 
 
 def fitted(text: str, font: Font, width: float) -> str:

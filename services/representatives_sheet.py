@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageDraw, ImageFont
 
 from slidelake.services.gallery.picture import plain
-from slidelake.services.pen import INK, LINE, PALE, PAPER, fitted
+from slidelake.services.pen import INK, LINE, PALE, PAPER, fitted, lines_of
 
 if TYPE_CHECKING:
     from slidelake.index.representatives import Arm, Pick, Representatives
@@ -32,7 +32,7 @@ ARM_WORDS: dict[Arm, str] = {
 }
 _TILE, _GAP, _CAPTION, _MARGIN, _COLUMNS = 112, 12, 34, 28, 10
 _WIDTH = 2 * _MARGIN + _COLUMNS * (_TILE + _GAP) - _GAP
-_HEADING, _QUERY = 44, 24
+_HEADING, _QUERY, _QUERY_GAP = 44, 18, 8
 #: More tiles make no sheet that anybody looks at.
 _MOST = 400
 
@@ -55,11 +55,10 @@ def draw_sheet(picked: Representatives, store: FeatureStore, path: Path) -> Path
                 draw.line((_MARGIN, at, _WIDTH - _MARGIN, at), LINE)
                 draw.text((_MARGIN, at + 12), heading, ARM_COLOURS[picks[0].arm], font=_font(17))
                 at += _HEADING
-            if query:
-                draw.text(
-                    (_MARGIN, at), fitted(plain(query), _font(13), _WIDTH - 2 * _MARGIN), INK, font=_font(13)
-                )
+            for words in _query_lines(query):
+                draw.text((_MARGIN, at), words, INK, font=_font(13))
                 at += _QUERY
+            at += _QUERY_GAP * bool(query)
             for number, pick in enumerate(picks):
                 line, column = divmod(number, _COLUMNS)
                 left = _MARGIN + column * (_TILE + _GAP)
@@ -91,7 +90,15 @@ def _blocks(picks: Sequence[Pick]) -> list[tuple[str, str, list[Pick]]]:
 
 def _height(heading: str, query: str, picks: Sequence[Pick]) -> int:
     lines = -(-len(picks) // _COLUMNS)
-    return _HEADING * bool(heading) + _QUERY * bool(query) + lines * _LINE_HEIGHT + _GAP
+    return _HEADING * bool(heading) + _query_height(query) + lines * _LINE_HEIGHT + _GAP
+
+
+def _query_height(query: str) -> int:
+    return len(_query_lines(query)) * _QUERY + _QUERY_GAP * bool(query)
+
+
+def _query_lines(query: str) -> list[str]:
+    return lines_of(plain(query), _font(13), _WIDTH - 2 * _MARGIN) if query else []
 
 
 def _title(draw: ImageDraw.ImageDraw, picked: Representatives) -> None:

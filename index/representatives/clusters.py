@@ -35,8 +35,9 @@ def find_clusters(units: UnitRows, rows: NDArray[np.int64], k: int, rng: np.rand
 
     chosen = rows if len(rows) <= _SAMPLE else rows[np.sort(rng.permutation(len(rows))[:_SAMPLE])]
     sample = units.take(chosen)
-    # Equal rows make no clusters of their own: scikit-learn would warn that it found fewer.
-    k = min(k, len(np.unique(sample, axis=0)))
+    # Rows that are equal but for rounding make no clusters of their own: scikit-learn would find fewer than it is asked
+    # for, and warn. Adding 0 makes one zero of two.
+    k = min(k, len({row.tobytes() for row in np.round(sample, 5) + 0.0}))
     means = KMeans(k, n_init=1, max_iter=_PASSES, random_state=int(rng.integers(2**31))).fit(sample)
     centres = np.asarray(means.cluster_centers_, np.float64)
     lengths = np.sqrt(np.einsum("kd,kd->k", centres, centres))

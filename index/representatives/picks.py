@@ -49,7 +49,7 @@ class Representatives:
 
     `rows` are rows of the bag and grid; `coords` their top-left corners and `footprint` their sides in level-0 px
     (None where the grid does not say); `reasons` one for each row. `dropped` counts rows by the rule that left them
-    out. `space` and `attempt` name the features, `options` what was asked, so that the selection can be made again.
+    out. `space` and `attempt` name the features, `options` hold what was asked, with its texts.
     """
 
     slide_id: str
@@ -98,6 +98,15 @@ class Representatives:
                 "cluster": np.array([pick.cluster for pick in self.reasons], np.int64),
             }
         )
+
+    def records(self) -> list[dict[str, Any]]:
+        """One for each pick, plain JSON values: the slide, the space, the place in level-0 px, and the reason."""
+        width, height = self.footprint or (None, None)
+        of_slide = {"slide_id": self.slide_id, "patient_id": self.patient_id, "space": self.space}
+        return [
+            {**of_slide, **asdict(pick), "x": int(x), "y": int(y), "width": width, "height": height}
+            for pick, (x, y) in zip(self.reasons, self.coords.tolist(), strict=True)
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, the same for the same selection."""

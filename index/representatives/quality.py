@@ -40,8 +40,8 @@ class Bound:
 
 
 #: A quarter of tissue, in focus, a tenth of pen at most. On synthetic slides a blur of 150 leaves out 3 in 4 of the
-#: patches that are out of focus and 1 in 180 of the others, most of them mucin, which has few edges; 120 would leave out
-#: 1 in 22 of those.
+#: patches that are out of focus and 1 in 180 of the others, most of them mucin, which has few edges; 120 leaves out 1
+#: in 22 of those.
 DEFAULT_QUALITY = (Bound("tissue", ">=", 64), Bound("blur", "<=", 150), Bound("pen", "<=", 25))
 
 

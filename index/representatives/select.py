@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,7 +67,7 @@ def select_from(
     from threadpoolctl import threadpool_limits
 
     grid = store.grid(bag.slide_id, split_space(bag.space)[0])
-    patient_id = str(bag.provenance.get("patient_id") or bag.slide_id)
+    patient_id = queries.patients.of(bag.slide_id, bag.space)
     units = UnitRows(bag)
     rows, dropped, notes = _usable_rows(bag, grid, units, options)
     asked, said = queries.of(bag.slide_id, patient_id)
@@ -90,7 +91,7 @@ def select_from(
         total=len(bag),
         dropped=dropped | chosen.dropped,
         notes=(*notes, *said, *chosen.notes),
-        options=options.to_dict(),
+        options=options.to_dict() | {"texts": queries.texts.to_dict()},
     )
 
 
@@ -114,7 +115,7 @@ def _usable_rows(
             slide=bag.slide_id,
         )
     good, by_bound, missing = apply_bounds(grid.columns, options.quality, kept)
-    notes = [f"the grid has no column {name}: patches were not judged by it" for name in missing]
+    notes = [f"the grid has no column {', '.join(missing)}: patches were not judged by it"] if missing else []
     if not good.any():
         raise SlidelakeError(
             f"no patch is within the bounds of quality ({', '.join(str(each) for each in options.quality)})",
@@ -170,20 +171,25 @@ class _Selection:
             if self._seen[place]:
                 continue
             self._seen[place] = True
-            unit = self._units.take(self._rows[[place]])[0]
-            if self._spacing.blocked[place]:
-                self.dropped["spacing"] += 1
-            elif self._duplicates.drops(unit, float(self._of_duplicate[place])):
-                self.dropped["near-duplicate"] += 1
+            rule = self._dropped_by(place)
+            if rule:
+                self.dropped[rule] += 1
+                left -= not self.options.refill
             else:
-                self._duplicates.pick(unit)
-                self._spacing.pick(place)
                 self.places.append(place)
-                row = int(self._rows[place])
-                self.reasons.append(Pick(row, pick.arm, pick.rank, pick.score, pick.query, pick.cluster))
+                self.reasons.append(replace(pick, row=int(self._rows[place])))
                 left -= 1
-                continue
-            left -= not self.options.refill
+
+    def _dropped_by(self, place: int) -> str:
+        """The rule that drops a candidate; "" where none does, and it is taken."""
+        if self._spacing.blocked[place]:
+            return "spacing"
+        unit = self._units.take(self._rows[[place]])[0]
+        if self._duplicates.drops(unit, float(self._of_duplicate[place])):
+            return "near-duplicate"
+        self._duplicates.pick(unit)
+        self._spacing.pick(place)
+        return ""
 
     def _by_queries(self, arm: Arm, queries: Queries) -> Iterator[Pick]:
         cosines = query_cosines(self._units, self._rows, queries, self._dim)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slidelake.errors import EncoderError, QueryError, UnknownEncoderError, UsageError
+from slidelake.index.patients import Patients
 from slidelake.index.representatives.attributes import (
     attribute_prompts,
     known_origin,
@@ -49,6 +50,11 @@ class Texts:
         if self.origin:
             known_origin(self.origin)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        report, attributes = (None if each is None else list(each) for each in (self.report, self.attributes))
+        return {"report": report, "attributes": attributes, "origin": self.origin}
+
     @property
     def own(self) -> bool:
         """Whether somebody gave texts: then an encoder that reads none is an error."""
@@ -77,6 +83,9 @@ class TextQueries:
     _heads: list[ReportHead] | None = None
     _metadata: Mapping[str, Mapping[str, Any]] | None = None
     _known: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.patients = Patients(self.store)
 
     def check(self) -> None:
         """Raises QueryError where texts were given and the space's encoder reads none."""

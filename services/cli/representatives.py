@@ -95,21 +95,21 @@ def register(app: typer.Typer) -> None:
             "refill": refill, "seed": seed, "quality": [] if keep == ["none"] else keep or None,
         }  # fmt: skip
         made: list[dict[str, Any]] = []
-        failed: list[SlidelakeError] = []
+        failed: list[tuple[str, SlidelakeError]] = []
         with WorkProgress(session.errors, "picking") as progress, _table(out) as table:
             for each in lake.representatives_of(
                 slide or None, space, texts=asked, progress=progress, **options
             ):
                 if each.picked is None:
                     assert each.error is not None
-                    failed.append(each.error)
+                    failed.append((each.slide_id, each.error))
                     continue
                 files = lake.draw_representatives(each.picked, out) if out is not None and pictures else {}
                 _write(table, each.picked)
                 made.append(_told(session, each.picked, files))
         if slide and len(set(slide)) == 1 and failed:
-            raise failed[0]
-        for error in failed:
+            raise failed[0][1]
+        for _, error in failed:
             session.errors.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
         if out is not None and made:
             session.say(f"wrote {escape(str(out / TABLE))}")
@@ -120,8 +120,8 @@ def register(app: typer.Typer) -> None:
                 "exit_code": code,
                 "slides": made,
                 "failed": [
-                    {"slide_id": error.slide, "problem": error.problem, "remedy": error.remedy}
-                    for error in failed
+                    {"slide_id": slide_id, "problem": error.problem, "remedy": error.remedy}
+                    for slide_id, error in failed
                 ],
                 "table": str(out / TABLE) if out is not None and made else None,
             }
@@ -149,8 +149,8 @@ def _table(out: Path | None) -> Iterator[TextIO | None]:
 
 def _write(table: TextIO | None, picked: "Representatives") -> None:
     if table is not None:
-        for record in picked.to_frame().to_dict("records"):
-            table.write(json.dumps(record, ensure_ascii=False) + "\n")
+        for record in picked.records():
+            table.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _told(session: Session, picked: "Representatives", files: dict[str, Path]) -> dict[str, Any]:

@@ -123,6 +123,16 @@ def test_what_cannot_be_asked_is_usage(lake: Path, words: list[str], why: str) -
     assert why in shown
 
 
+def test_a_grid_that_does_not_say_how_large_a_patch_is(tmp_path: Path) -> None:
+    put_coloured(new_store(tmp_path), "S1", MIXED, footprint=False, columns={})
+    code, said = run_json(tmp_path / "lake", "S1", "--count", "6", "--out", str(tmp_path / "out"))
+    assert code == 0
+    table = (tmp_path / "out" / "representatives.jsonl").read_text(encoding="utf-8").splitlines()
+    assert {json.loads(line)["width"] for line in table} == {None}
+    notes = said["slides"][0]["notes"]
+    assert "the grid has no column tissue, blur, pen: patches were not judged by it" in notes
+
+
 def test_a_slide_that_has_nothing_to_pick_from(lake: Path) -> None:
     code, shown = run(lake, "S3")
     assert code == 1

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from slidelake.errors import QueryError, SlidelakeError, UnknownSlideError, UnknownSpaceError, UsageError
@@ -219,6 +220,15 @@ def test_reports_of_the_slide_or_of_its_patient(own: FeatureStore) -> None:
         pick.query for pick in select_representatives(own, "S1", count=30).reasons if pick.arm == "report"
     }
     assert asked == {"Nests of purple cells with necrosis."}
+
+
+def test_the_metadata_says_whose_slide_it_is(own: FeatureStore) -> None:
+    own.metadata.merge(pd.DataFrame({"slide_id": ["S1"], "patient_id": ["P7"], "site": ["kidney"]}))
+    put_report(own, "Green cells with necrosis.", report_id="R7", patient="P7")
+    picked = select_representatives(own, "S1", count=30)
+    assert picked.patient_id == "P7"
+    assert {pick.query for pick in picked.reasons if pick.arm == "report"} == {"Green cells with necrosis."}
+    assert "attribute prompts for kidney" in picked.notes
 
 
 def test_a_slide_without_report_and_one_whose_report_says_nothing(own: FeatureStore) -> None:
