@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from slidelake.store import FeatureStore
 
 __all__ = ["Chosen", "select_cohort"]
-
-log = logging.getLogger(__name__)
 
 Progress = Callable[..., None]
 
@@ -71,7 +68,6 @@ def _each(
         try:
             done = Chosen(slide_id, select_from(store, store.bag(slide_id, space), queries, options))
         except SlidelakeError as exc:
-            log.warning("no representatives", extra={"slide_id": slide_id, "reason": exc.problem})
             done = Chosen(slide_id, None, exc)
         tell("slide", slide_id=slide_id, state="made" if done.picked is not None else "failed")
         yield done

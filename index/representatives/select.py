@@ -77,7 +77,7 @@ def select_from(
     places = np.array(chosen.places, np.int64)
     picked = rows[places]
     sides = _footprint(grid)
-    if sides is None and options.spread:
+    if sides is None and options.spread and not options.spread_px:
         notes.append("the grid does not say how large a patch is: picks may lie side by side")
     return Representatives(
         slide_id=bag.slide_id,
@@ -136,7 +136,6 @@ class _Selection:
         self.reasons: list[Pick] = []
         self.dropped = {"near-duplicate": 0, "spacing": 0}
         self._units, self._rows, self._dim, self._total = units, rows, bag.dim, len(bag)
-        self._taken = np.zeros(len(rows), bool)
         self._seen = np.zeros(len(rows), bool)
         sides = _footprint(grid) or (0.0, 0.0)
         least = tuple(max(options.spread * side, options.spread_px) for side in sides)
