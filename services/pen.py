@@ -1,12 +1,13 @@
 """Lines, boxes and words for pictures: smooth, in plain coordinates, with Pillow alone."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["INK", "LINE", "PALE", "PAPER", "Pen", "fitted"]
+__all__ = ["INK", "LINE", "PALE", "PAPER", "Pen", "fitted", "lines_of"]
 
 Colour = tuple[int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -56,9 +57,40 @@ class Pen:
     def box(self, box: tuple[float, float, float, float], ink: Any) -> None:
         self._pen.rectangle([each * SCALE for each in box], fill=ink)
 
+    def paragraph(
+        self, at: tuple[float, float], text: str, width: float, size: int = 12, ink: Any = INK
+    ) -> float:
+        """Words in lines of at most `width`; returns where the next line would stand."""
+        y = at[1]
+        for line in lines_of(text, ImageFont.load_default(size), width):
+            self.text((at[0], y), line, size, ink)
+            y += size * 1.35
+        return y
+
+    def scale_bar(self, foot: tuple[float, float], um_per_px: float, most: float) -> None:
+        """A bar of a round number of µm or mm and at most `most` px, its lower left corner at `foot`."""
+        power = 10.0 ** math.floor(math.log10(most * um_per_px))
+        length = next(step * power for step in (5, 2, 1) if step * power <= most * um_per_px)
+        left, bottom = foot
+        words = f"{length / 1000:g} mm" if length >= 1000 else f"{length:g} microns"
+        self.box((left, bottom - 4, left + length / um_per_px, bottom), INK)
+        self.text((left, bottom - 10), words, 12, INK, "ld")
+
     def dot(self, at: tuple[float, float], radius: float, ink: Any) -> None:
         x, y, r = at[0] * SCALE, at[1] * SCALE, radius * SCALE
         self._pen.ellipse([x - r, y - r, x + r, y + r], fill=ink)
+
+
+def lines_of(text: str, font: Font, width: float) -> list[str]:
+    """The words in lines of at most `width` pixels, one at least; a longer word loses its middle."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return [fitted(line, font, width) for line in lines]
 
 
 def fitted(text: str, font: Font, width: float) -> str:

@@ -1,0 +1,48 @@
+"""The text arms: patches nearest to any of several queries, each query in its turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slidelake.errors import QueryError
+from slidelake.index.representatives.texts import Queries
+from slidelake.index.representatives.unit_rows import UnitRows
+
+__all__ = ["query_cosines", "query_order"]
+
+
+def query_cosines(
+    units: UnitRows, rows: NDArray[np.int64], queries: Queries, dim: int
+) -> NDArray[np.float32]:
+    """(queries, n) cosine of each row with each query."""
+    if queries.vectors.shape[1] != dim:
+        raise QueryError(
+            f"texts have {queries.vectors.shape[1]} dimensions, and the features {dim}",
+            remedy="`encode_text` must give vectors of the space that `encode` gives.",
+        )
+    cosines = np.empty((len(queries.texts), len(rows)), np.float32)
+    for part, block in units.blocks(rows):
+        cosines[:, part] = queries.vectors @ block.T
+    return np.clip(cosines, -1, 1)
+
+
+def query_order(cosines: NDArray[np.float32]) -> Iterator[tuple[int, int, int]]:
+    """(place, query, rank from 1) in turns: each query gives its nearest that no query has given; each place once.
+
+    In turns, because the cosines of one query may all be higher than those of another. Of equally near rows the
+    earlier comes first. `rank` is the place among all that the query has.
+    """
+    queries, count = cosines.shape
+    order = np.argsort(-cosines, axis=1, kind="stable")
+    given = np.zeros(count, bool)
+    at = [0] * queries
+    for turn in range(count):
+        query = turn % queries
+        while given[order[query, at[query]]]:
+            at[query] += 1
+        place = int(order[query, at[query]])
+        given[place] = True
+        yield place, query, at[query] + 1
