@@ -185,13 +185,21 @@ class Recorded:
         for number, line in enumerate(data[:whole].splitlines(), 1):
             try:
                 body = json.loads(line)
-                self._replies[str(body["digest"])] = str(body["text"])
-                self._models.add(str(body.get("model", "recorded")))
+                digest, text, model = (
+                    str(body["digest"]),
+                    str(body["text"]),
+                    str(body.get("model", "recorded")),
+                )
             except (ValueError, KeyError, TypeError) as exc:
                 raise UsageError(
                     f"line {number} of {self.path} is no recorded response ({type(exc).__name__}: {exc})",
                     remedy="Remove that line, or give a file that --record wrote.",
                 ) from exc
+            if (
+                self._behind is None or model == self._behind.name
+            ):  # another model's replies are not this one's
+                self._replies[digest] = text
+                self._models.add(model)
         if whole < len(data) and self._behind is not None:
             # The line that a killed process was writing.
             with refusals(self.path), self.path.open("rb+") as out:

@@ -179,8 +179,8 @@ class Run:
             (folder / stale).unlink()
         done = Step(name, folder, counted, records, dict(dropped), all_inputs.hexdigest(), tuple(names))
         with new_text(folder / "done.json") as out:
-            body = {"inputs": done.inputs, "items": counted, "records": records, "dropped": done.dropped}
-            out.write(json.dumps(body, indent=1, sort_keys=True) + "\n")
+            told = {"inputs": done.inputs, "items": counted, "records": records, "dropped": done.dropped}
+            out.write(json.dumps(told, indent=1, sort_keys=True) + "\n")
         return done
 
 

@@ -142,13 +142,13 @@ def _of_lake(lake: Lake) -> dict[str, Resolver]:
 
 def _of_answers(folder: Path) -> Resolver:
     """Answers by the digest of their prompt, as the run recorded them."""
-    digests: dict[str, str] = {}
+    digests: set[tuple[str, str]] = set()
     path = folder / "answers.jsonl"
     if path.is_file():
         with path.open(encoding="utf-8") as lines:
             for line in lines:
                 body = json.loads(line)
-                digests[body["digest"]] = hashlib.sha256(body["text"].encode()).hexdigest()
+                digests.add((body["digest"], hashlib.sha256(body["text"].encode()).hexdigest()))
 
     def answer(evidence: Evidence) -> str:
         return (

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["OUTPUTS", "chat_form", "llava_form", "read_rows", "write_forms", "write_rows"]
 
-#: All that a run writes beside its steps.
+#: All that a run makes beside its steps. The replies that it paid for (answers.jsonl) are kept by --overwrite too.
 OUTPUTS = (
     "rows.jsonl", "llava.json", "chat.jsonl", "rows.parquet", "rows.lance", "images", "counts.json", "DATASET.md",
-    "sheet.html", "answers.jsonl",
+    "sheet.html",
 )  # fmt: skip
 #: Gives the JPEG of a patch.
 Picture = Callable[[PatchPlace], bytes]
