@@ -10,7 +10,8 @@ __all__ = ["FINDINGS", "Finding", "phrase"]
 
 def phrase(pattern: str) -> re.Pattern[str]:
     """A pattern in which each space stands for any white space or hyphen: lines are wrapped, and scans are spaced out."""
-    return re.compile(rf"\b(?:{pattern})\b".replace(" ", r"[\s-]+"), re.IGNORECASE)
+    spaced = pattern.replace(" ?", r"[\s-]*").replace(" ", r"[\s-]+")
+    return re.compile(rf"\b(?:{spaced})\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,11 @@ from slidelake.services.tuning.data.statements import (
     in_form,
     is_hedged,
     is_negated,
+    quote_of,
     sections_of,
     state_of,
 )
-from slidelake.services.tuning.data.tumours import HISTOLOGIES, ORGAN_OF, ORGANS, PLACES
+from slidelake.services.tuning.data.tumours import HISTOLOGIES, ORGAN_OF, ORGANS, PLACES, WHOLE
 
 if TYPE_CHECKING:
     from slidelake.store import Report
@@ -56,19 +57,17 @@ _HIGH_LOW = re.compile(
 )
 _HIGH_LOW_LABEL = re.compile(r"\bhistolog\w+\s+grade\s*[:\n]\s*(high|low)(?:[\s-]*grade)?\b", re.IGNORECASE)
 _PREFIX = r"(?<![A-Za-z\d/])[yr]{0,2}p[\s-]?"
-_T = re.compile(rf"{_PREFIX}T\s?(is|[0-4lI][a-d]?)(?![A-Za-mo-z\d<>=/])", re.ASCII)
+_T = re.compile(rf"{_PREFIX}T\s?(is|[0-4lI](?:\s?[a-d][12]?(?![A-Za-z]))?)(?![A-Za-mo-z\d<>=/])", re.ASCII)
 _T_OF_GROUP = re.compile(r"(?<![A-Za-z\d])T([0-4][a-d]?)[\s,;]{0,2}p?N[0-3oOxX]")
-_N = re.compile(
-    rf"(?:{_PREFIX}|(?<=[0-4lIa-d])[\s,;]{{0,2}})p?N\s?([0-3oOlIi][a-c]?)(?![A-LN-Za-z\d<>=/])", re.ASCII
-)
+_N = re.compile(rf"{_PREFIX}N\s?([0-3oOlIi][a-c]?)(?![A-LN-Za-z\d<>=/])", re.ASCII)
 _N_OF_GROUP = re.compile(r"(?<![A-Za-z\d])p?T[0-4][a-d]?[\s,;]{0,2}p?N\s?([0-3oO][a-c]?)(?![a-z\d])")
 _DIGIT = str.maketrans({"o": "0", "O": "0", "l": "1", "I": "1", "i": "1"})
 
 _SIDE = re.compile(
     r"\b(?:specimen\s+)?laterality\s*[:\n]\s*(left|right|bilateral)\b(?!\s*(?:and|or|/))"
-    r"|\b(?:kidney|ovary|breast|lung|adrenal|testis|brain)\s*,\s*(left|right)\b(?!\s*(?:and|or|/))"
-    r"|\b(left|right)\s+(?:kidney|ovary|ovarian|breast|lung|testis|(?:fronto|temporo|parieto)?\s*[-]?\s*(?:temporal|frontal|parietal"
-    r"|occipital)|radical\s+nephrectomy|nephrectomy|hemisphere)\b",
+    r"|\b(?:kidney|breast|lung|testis|brain)\s*,\s*(left|right)\b(?!\s*(?:and|or|/))"
+    r"|\b(left|right)\s+(?:kidney|radical\s+nephrectomy|partial\s+nephrectomy|nephrectomy|(?:temporo|fronto|parieto)?[\s-]*"
+    r"(?:temporal|frontal|parietal|occipital))\b",
     re.IGNORECASE,
 )
 _PLACE = re.compile(
@@ -76,7 +75,7 @@ _PLACE = re.compile(
     r"|anatomic\s+site)\s*:?[ \t]*\n?[ \t]*([A-Za-z][A-Za-z ,()-]{3,60})",
     re.IGNORECASE,
 )
-_PROCEDURE = r"(?:\w*ectomy|resection|excision|biopsy|craniotomy)"
+_PROCEDURE = r"(?:\w*ectomy|resection|craniotomy)"
 _SPECIMEN = re.compile(
     rf"(?:^|\n)\W*(?:(?:part\s*)?[A-Z0-9]{{1,2}}[.):]+\s*)?([^\n:;.]{{3,90}}?\b{_PROCEDURE})\b", re.IGNORECASE
 )
@@ -199,20 +198,23 @@ def _histology(report: Report) -> Iterator[ReportFact]:
             ):
                 continue
             if _stated(text, match):
-                yield ReportFact("histology", value, *clause_of(text, *match.span()))
+                yield ReportFact("histology", value, *quote_of(text, *match.span()))
                 break
 
 
 def _organ(report: Report) -> Iterator[ReportFact]:
+    """Where the tumour is from: by a name that says so, or by what was taken out for it."""
     text = report.text
+    # A prostate that was taken out with a bladder often has a small cancer of its own.
+    urothelial = any(_stated(text, match) for _, match in _within(report, HISTOLOGIES["urothelial carcinoma"][0]))
     for value, pattern in ORGAN_OF.items():
         for _, match in _within(report, pattern):
-            if _stated(text, match):
-                yield ReportFact("organ", value, *clause_of(text, *match.span()))
+            if _stated(text, match) and not (urothelial and value == "prostate"):
+                yield ReportFact("organ", value, *quote_of(text, *match.span()))
                 break
     for name, match in _within(report, _SPECIMEN):
         named = [organ for organ, pattern in ORGANS.items() if pattern.search(match[1])]
-        if name in ("", "FINAL DIAGNOSIS") and len(named) == 1 and "node" not in match[1].lower():
+        if name in ("", "FINAL DIAGNOSIS") and len(named) == 1 and named[0] in WHOLE:
             yield ReportFact("organ", named[0], match.start(1), match.end(1))
 
 
@@ -242,18 +244,18 @@ def _grades(report: Report) -> Iterator[ReportFact]:
     for topic, pattern in (("who-grade", _WHO), ("fuhrman-grade", _FUHRMAN)):
         for _, match in _within(report, pattern):
             if _stated(text, match):
-                yield ReportFact(topic, _ROMAN[match[1].lower()], *clause_of(text, *match.span()))
+                yield ReportFact(topic, _ROMAN[match[1].lower()], *quote_of(text, *match.span()))
     for _, match in _within(report, _GLEASON):
         if not in_form(text, *match.span()):
             yield ReportFact("gleason", f"{match[1]} + {match[2]}", match.start(), match.end())
     for _, match in _within(report, _DIFFERENTIATION):
         if _stated(text, match):
             parts = [_how_well(each) for each in (match[1], match[2]) if each]
-            yield ReportFact("differentiation", " to ".join(parts), *clause_of(text, *match.span()))
+            yield ReportFact("differentiation", " to ".join(parts), *quote_of(text, *match.span()))
     for pattern in (_HIGH_LOW, _HIGH_LOW_LABEL):
         for _, match in _within(report, pattern):
             if _stated(text, match):
-                yield ReportFact("grade", match[1].lower(), *clause_of(text, *match.span()))
+                yield ReportFact("grade", match[1].lower(), *quote_of(text, *match.span()))
 
 
 def _stage(report: Report) -> Iterator[ReportFact]:
@@ -263,7 +265,8 @@ def _stage(report: Report) -> Iterator[ReportFact]:
             for _, match in _within(report, pattern):
                 if in_form(text, *match.span()):
                     continue
-                value = match[1][0].translate(_DIGIT) + match[1][1:] if match[1] != "is" else "is"
+                said = "".join(match[1].split())
+                value = said if said == "is" else said[0].translate(_DIGIT) + said[1:]
                 yield ReportFact(topic, f"p{letter}{value}", *_line_of(text, match))
 
 
@@ -290,15 +293,15 @@ def _nodes(report: Report) -> Iterator[ReportFact]:
                 words,
             )
             if bad == 0:
-                free.append((first, last))
+                free.append(_line_of(text, match))
             elif re.search(r"metasta|positive|involve|carcinoma|tumou?r", words) and not denied:
-                involved.append((first, last))
+                involved.append(_line_of(text, match))
     for _, match in _within(report, _NODES_BAD):
         if _stated(text, match):
-            involved.append(clause_of(text, *match.span()))
+            involved.append(quote_of(text, *match.span()))
     for _, match in _within(report, _NODES_FREE):
         if not is_hedged(text, *match.span()) and not in_form(text, *match.span()):
-            free.append(clause_of(text, *match.span()))
+            free.append(quote_of(text, *match.span()))
     if involved:
         yield ReportFact("nodes", "involved", *min(involved))
     elif free:
@@ -309,13 +312,13 @@ def _margins(report: Report) -> Iterator[ReportFact]:
     text = report.text
     for _, match in _within(report, _MARGINS_BAD):
         if _stated(text, match):
-            yield ReportFact("margins", "involved", *clause_of(text, *match.span()))
+            yield ReportFact("margins", "involved", *quote_of(text, *match.span()))
     for _, match in _within(report, _MARGINS_FREE):
         start, end = match.span()
         before = text[max(0, start - 40) : start]
         plural = match[0].lower().count("margins") or re.match(r"all\b", match[0], re.IGNORECASE)
         if plural and not _SPECIFIC.search(before) and not is_hedged(text, start, end):
-            yield ReportFact("margins", "free", *clause_of(text, start, end))
+            yield ReportFact("margins", "free", *quote_of(text, start, end))
 
 
 _RULES: tuple[Callable[[Report], Iterator[ReportFact]], ...] = (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from slidelake.store import Report
 
-__all__ = ["State", "clause_of", "in_form", "is_hedged", "is_negated", "sections_of", "state_of"]
+__all__ = ["State", "clause_of", "in_form", "is_hedged", "is_negated", "quote_of", "sections_of", "state_of"]
 
 State = Literal["present", "absent"]
 
@@ -22,6 +22,8 @@ _BORDER = re.compile(
     r"[;:!?](?=\s)|\.(?=\s|$|[A-Z][a-z])|\n\s*\n|\n(?=\s*(?:[-•*(]|\(?[A-Za-z0-9]{1,2}[.)]\s?))",
 )
 _REACH = 170
+_ANEW = re.compile(r"\n(?=\s*[A-Z(•*-])")
+_QUOTED = 120
 _NO = (
     r"(?:no|not|non|without|absence\s+of|absent|negative|neg|free\s+of|lack(?:s|ing)?|neither|nor|never|denies"
     r"|rules?d?\s+out|r/o|excludes?d?|unremarkable|uninvolved|cannot)"
@@ -33,7 +35,7 @@ _TURNS = re.compile(
 )
 _HEDGE = re.compile(
     r"\b(?:suspicious|suspected|suspicion|suggest\w*|indeterminate|cannot|can\s+not|equivocal|possib\w+|probab\w+"
-    r"|questionable|likely|favou?r\w*|versus|vs|compatible|consistent|differential|history|h/o|hx|prior|previous\w*|status"
+    r"|questionable|likely|considered|favou?r\w*|versus|vs|compatible|consistent|differential|history|h/o|hx|prior|previous\w*|status"
     r"\s+post|s/p|pending|if\s+(?:present|any)|whether|evaluate|assess(?:ed|ment)?|see\s+note|not\s+(?:reported|described"
     r"|stated|provided|applicable|specified|examined|determined|known)|n/?a|unknown|may\s+be|might|appears?|or\s+not"
     r"|adequate|insufficient|at\s+least|clinical\w*|rule\s+out|r/o)\b|\?",
@@ -45,7 +47,7 @@ _FORM = re.compile(
     re.I,
 )
 _ABSENT = (
-    r"(?:not\s*(?:id\s*entified|seen|present|detected|observed|found|involved|evident|noted)|absent|none|negative"
+    r"(?:not\s*(?:id\s*entified|seen|present|detected|observed|found|involved|evident|noted)|absent|none|negative(?!\s+for)"
     r"|uninvolved|no(?=\s*(?:[\n.,;(]|$)|\s+evidence))"
 )
 _PRESENT = r"(?:present|identified|yes|positive|seen|noted|detected|observed|found|extensive|multi-?focal(?:ly)?|focal(?:ly)?)"
@@ -95,6 +97,17 @@ def clause_of(text: str, start: int, end: int) -> tuple[int, int]:
     return first, last
 
 
+def quote_of(text: str, start: int, end: int) -> tuple[int, int]:
+    """What is quoted for a span: its clause, without lines after it that begin anew, and no long way before it."""
+    first, last = clause_of(text, start, end)
+    anew = _ANEW.search(text, end, last)
+    last = anew.start() if anew else last
+    if start - first > _QUOTED:
+        first = text.find(" ", start - _QUOTED, start) + 1 or start
+    lines = [first, *(first + at + 1 for at, sign in enumerate(text[first:start]) if sign == "\n")]
+    return lines[-2] if len(lines) > 2 else first, last
+
+
 def is_negated(text: str, start: int, end: int) -> bool:
     """Whether the clause around a span denies anything at all, in it or beside it."""
     first, last = clause_of(text, start, end)
@@ -134,24 +147,28 @@ def state_of(text: str, match: re.Match[str], *, entity: bool = False) -> tuple[
             return None
         return ("absent" if label["no"] else "present"), start, stop
     first, last = clause_of(text, start, end)
-    before, after = text[first:start], text[end:last]
+    ahead, after = text[first:start], text[end:last]
     if _HEDGE.search(text, first, last):
         return None
-    denial = None
-    for denial in _NEGATED.finditer(before):
-        pass
-    if denial:
-        governed = not _TURNS.search(before, denial.end()) and not _AFTER.match(after)
-        return ("absent", first, last) if governed and start - first - denial.end() <= 90 else None
+    denials = list(_NEGATED.finditer(ahead))
+    if denials:
+        denial = denials[-1]
+        governed = not _TURNS.search(ahead, denial.end()) and not _AFTER.match(after)
+        return (
+            ("absent", *quote_of(text, start, end))
+            if governed and start - first - denial.end() <= 90
+            else None
+        )
     follows = _AFTER.match(after)
     if follows:
+        quoted = quote_of(text, start, end + follows.end())
         if follows["no"]:
-            return "absent", first, last
-        return None if _NEGATED.search(after) else ("present", first, last)
+            return "absent", *quoted
+        return None if _NEGATED.search(after) else ("present", *quoted)
     if _NEGATED.search(after):
         return None
-    if entity or _BEFORE.search(before):
-        return "present", first, last
+    if entity or _BEFORE.search(ahead):
+        return "present", *quote_of(text, start, end)
     return None
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from slidelake.services.tuning.data.findings import phrase
 
-__all__ = ["HISTOLOGIES", "ORGANS", "ORGAN_OF", "PLACES"]
+__all__ = ["HISTOLOGIES", "ORGANS", "ORGAN_OF", "PLACES", "WHOLE"]
 
 _CLEAR = r"clear cell (?:type )?renal cell carcinoma|renal (?:cell )?carcinoma[\s,:;()-]*(?:of )?(?:conventional[\s,()-]*)?clear cell|conventional[\s(]*clear cell[\s)]*renal cell carcinoma"
 _PAP = r"papillary (?:type )?renal cell carcinoma|renal cell carcinoma[\s,:;()-]*papillary"
@@ -65,6 +67,9 @@ ORGANS = {
     "tonsil": phrase(r"tonsil"),
 }
 
+#: Organs that are taken out for a tumour of their own.
+WHOLE = frozenset({"brain", "kidney", "pancreas", "liver"})
+
 #: A tumour that says where it is from.
 ORGAN_OF = {
     "brain": phrase(r"glioblastoma|astrocytoma|oligodendroglioma|oligo ?astrocytoma"),
@@ -81,104 +86,15 @@ ORGAN_OF = {
 
 #: The words that a place inside an organ is told with; a place of other words was misread.
 PLACES = frozenset(
-    [
-        "head",
-        "body",
-        "tail",
-        "neck",
-        "uncinate",
-        "process",
-        "of",
-        "the",
-        "and",
-        "in",
-        "at",
-        "pancreas",
-        "pancreatic",
-        "upper",
-        "lower",
-        "mid",
-        "middle",
-        "pole",
-        "poles",
-        "left",
-        "right",
-        "lateral",
-        "medial",
-        "posterior",
-        "anterior",
-        "superior",
-        "inferior",
-        "wall",
-        "walls",
-        "dome",
-        "trigone",
-        "base",
-        "apex",
-        "kidney",
-        "renal",
-        "liver",
-        "lobe",
-        "segment",
-        "hepatic",
-        "bladder",
-        "urinary",
-        "ureteral",
-        "orifice",
-        "colon",
-        "sigmoid",
-        "cecum",
-        "caecum",
-        "ascending",
-        "descending",
-        "transverse",
-        "rectum",
-        "hepatic",
-        "splenic",
-        "flexure",
-        "ovary",
-        "ovaries",
-        "cervix",
-        "uterus",
-        "ectocervix",
-        "endocervix",
-        "tongue",
-        "oral",
-        "cavity",
-        "floor",
-        "mouth",
-        "larynx",
-        "glottis",
-        "supraglottis",
-        "vocal",
-        "cord",
-        "tonsil",
-        "mandible",
-        "maxilla",
-        "gingiva",
-        "hypopharynx",
-        "oropharynx",
-        "pharynx",
-        "pyriform",
-        "sinus",
-        "temporal",
-        "frontal",
-        "parietal",
-        "occipital",
-        "cerebral",
-        "brain",
-        "prostate",
-        "gland",
-        "dorsal",
-        "ventral",
-        "border",
-        "retromolar",
-        "trigone",
-        "buccal",
-        "mucosa",
-        "alveolar",
-        "ridge",
-        "central",
-        "cortex",
-    ]
+    re.findall(
+        r"\w+",
+        """
+        head body tail neck uncinate process of the and in at pancreas pancreatic upper lower mid middle pole poles left right
+        lateral medial posterior anterior superior inferior wall walls dome trigone base apex kidney renal liver lobe segment
+        hepatic bladder urinary ureteral orifice colon sigmoid cecum caecum ascending descending transverse rectum splenic
+        flexure ovary ovaries cervix uterus ectocervix endocervix tongue oral cavity floor mouth larynx glottis supraglottis
+        vocal cord tonsil mandible maxilla gingiva hypopharynx oropharynx pharynx pyriform sinus temporal frontal parietal
+        occipital cerebral brain prostate gland dorsal ventral border retromolar buccal mucosa alveolar ridge central cortex
+        """,
+    )
 )
