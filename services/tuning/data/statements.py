@@ -35,7 +35,7 @@ _TURNS = re.compile(
 )
 _HEDGE = re.compile(
     r"\b(?:suspicious|suspected|suspicion|suggest\w*|indeterminate|cannot|can\s+not|equivocal|possib\w+|probab\w+"
-    r"|questionable|likely|considered|favou?r\w*|versus|vs|compatible|consistent|differential|history|h/o|hx|prior|previous\w*|status"
+    r"|questionable|likely|impending|considered|favou?r\w*|versus|vs|compatible|consistent|differential|history|h/o|hx|prior|previous\w*|status"
     r"\s+post|s/p|pending|if\s+(?:present|any)|whether|evaluate|assess(?:ed|ment)?|see\s+note|not\s+(?:reported|described"
     r"|stated|provided|applicable|specified|examined|determined|known)|n/?a|unknown|may\s+be|might|appears?|or\s+not"
     r"|adequate|insufficient|at\s+least|clinical\w*|rule\s+out|r/o)\b|\?",
@@ -84,9 +84,9 @@ def clause_of(text: str, start: int, end: int) -> tuple[int, int]:
     first = max(0, start - _REACH)
     for border in _BORDER.finditer(text, first, start):
         first = border.end()
-    border = _BORDER.search(text, end, min(len(text), end + _REACH))
-    last = border.start() if border else min(len(text), end + _REACH)
-    if not border and last < len(text):
+    ending = _BORDER.search(text, end, min(len(text), end + _REACH))
+    last = ending.start() if ending else min(len(text), end + _REACH)
+    if not ending and last < len(text):
         last = max(end, text.rfind(" ", end, last))
     if first and text[first - 1].isalnum() and first < start:
         first = text.find(" ", first, start) + 1 or first
