@@ -301,7 +301,8 @@ def _nodes(report: Report) -> Iterator[ReportFact]:
             elif re.search(r"metasta|positive|involve|carcinoma|tumou?r", words) and not denied:
                 involved.append(_line_of(text, match))
     for _, match in _within(report, _NODES_BAD):
-        if _stated(text, match):
+        counted = "number" in text[max(0, match.start() - 12) : match.start()].lower()
+        if _stated(text, match) and not counted:
             involved.append(quote_of(text, *match.span()))
     for _, match in _within(report, _NODES_FREE):
         if not is_hedged(text, *match.span()) and not in_form(text, *match.span()):
@@ -340,7 +341,6 @@ def _within(report: Report, pattern: re.Pattern[str]) -> Iterator[tuple[str, re.
 def _stated(text: str, match: re.Match[str]) -> bool:
     """Whether the clause of a match affirms it: no denial before it, no hedge, no form."""
     start, end = match.span()
-    first, _ = clause_of(text, start, end)
     return not (
         is_negated(text[:end], start, end) or is_hedged(text, start, end) or in_form(text, start, end)
     )
