@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         reply_problem,
     )
     from slidelake.services.tuning.data.pipeline import Item, Made, Run, Step
-    from slidelake.services.tuning.data.report_rows import make_report_data, report_rows
+    from slidelake.services.tuning.data.report_cases import make_report_data, report_rows
     from slidelake.services.tuning.data.request import DataRequest
     from slidelake.services.tuning.data.split import PatientSplit, check_splits
     from slidelake.services.tuning.data.verify import Resolver, Verified, verify_rows
@@ -72,12 +72,12 @@ _HOME = {
     "Verified": "verify",
     "check_splits": "split",
     "generator_kind": "generator",
-    "make_report_data": "report_rows",
+    "make_report_data": "report_cases",
     "open_generator": "generator",
     "read_rows": "write",
     "reply_json": "generator",
     "reply_problem": "generator",
-    "report_rows": "report_rows",
+    "report_rows": "report_cases",
     "verify_rows": "verify",
 }
 

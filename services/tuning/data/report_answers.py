@@ -186,8 +186,8 @@ def _find(report: Report, passages: list[Chunk], quote: str) -> tuple[int, int] 
 
 def _supported(answer: list[str], quote: list[str]) -> bool:
     """Whether all words of an answer that carry meaning are in the quote, in this form or one with the same stem."""
-    stems = set(_stems(quote))
-    return all(stem in stems for stem in _stems([word for word in answer if word not in _SMALL]))
+    telling = set(_stems([word for word in answer if word not in _SMALL]))
+    return bool(telling) and telling <= set(_stems(quote))
 
 
 def _stems(words: list[str]) -> Iterator[str]:

@@ -33,6 +33,9 @@ _DENIES = re.compile(
     r"no|not|without|absence\s+of|negative|free\s+of|lack(?:s|ing)?|neither|nor|never", re.IGNORECASE
 )
 _DENIED = 70
+_NEW_LINE = re.compile(r"\n\s*[A-Z]")
+#: "NOT IDENTIFIED", the value of a line that ends here.
+_VALUE = re.compile(r"\s*(?:id\s*entified|seen|present|provided|reported|applicable)?\W*\n", re.IGNORECASE)
 _NEGATED = re.compile(rf"\b{_NO}\b", re.IGNORECASE)
 #: What ends the reach of a "no": "no tumor but perineural invasion".
 _TURNS = re.compile(
@@ -116,9 +119,15 @@ def quote_of(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def is_negated(text: str, start: int, end: int) -> bool:
-    """Whether the clause around a span denies anything at all, in it or beside it."""
-    first, last = clause_of(text, start, end)
-    return bool(_NEGATED.search(text, first, last))
+    """Whether anything is denied in the clause of a span, up to the span's end; a line of its own ends a denial."""
+    first, _ = clause_of(text, start, end)
+    denials = _NEGATED.finditer(text, first, end)
+    return any(each.end() > start or not _starts_anew(text[each.end() : start + 1]) for each in denials)
+
+
+def _starts_anew(between: str) -> bool:
+    """Whether what lies between two places holds the beginning of another statement, on a line of its own."""
+    return bool(_NEW_LINE.search(between)) and (not between.isupper() or bool(_VALUE.match(between)))
 
 
 def is_hedged(text: str, start: int, end: int) -> bool:
@@ -162,8 +171,7 @@ def state_of(text: str, match: re.Match[str], *, entity: bool = False) -> tuple[
         denial = denials[-1]
         between = ahead[denial.end() :]
         governs = _DENIES.fullmatch(denial[0]) and len(between) <= _DENIED and not _TURNS.search(between)
-        if re.search(r"\n\s*[A-Z]", between) and not between.isupper():
-            governs = False  # the line before has a statement of its own
+        governs = governs and not _starts_anew(between + text[start])
         follows = _AFTER.match(after)
         if not governs or (follows and follows["no"]):
             return None

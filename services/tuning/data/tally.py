@@ -48,7 +48,10 @@ class Tally:
         seeing = self.rows - self.text_only
         return {
             "rows": self.rows,
-            **{f"by_{name}": dict(sorted(counts.items())) for name, counts in sorted(self.by.items())},
+            **{
+                f"by_{name}": dict(sorted(self.by[name].items()))
+                for name in ("task", "split", "kind", "licence")
+            },
             "patients": {part: len(patients) for part, patients in sorted(self._patients.items())},
             "text_words": self.words,
             "pictures": pictures,

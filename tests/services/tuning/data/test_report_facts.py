@@ -54,7 +54,11 @@ def test_whole_reports() -> None:
         ("Perineural invasion: Present", "perineural-invasion", "present"),
         ("PERINEURAL INVASION\nNOT IDENTIFIED", "perineural-invasion", "absent"),
         ("LYMPH- VASCULAR INVASION\nNot id entified", "lymphovascular-invasion", "absent"),
-        ("NO EVIDENCE OF\nANGIOLYMPHATIC OR PERINEURAL INVASION IS PRESENT.", "perineural-invasion", "absent"),
+        (
+            "NO EVIDENCE OF\nANGIOLYMPHATIC OR PERINEURAL INVASION IS PRESENT.",
+            "perineural-invasion",
+            "absent",
+        ),
         ("Both angiolymphatic and perineural invasion are\nabsent", "lymphovascular-invasion", "absent"),
         ("Tumor necrosis is absent.", "necrosis", "absent"),
         ("ALL SURGICAL MARGINS ARE FREE OF INVASIVE CARCINOMA.", "margins", "free"),
@@ -62,7 +66,11 @@ def test_whole_reports() -> None:
         ("Tumor extends to the deep soft tissue margin.", "margins", "involved"),
         ("Metastatic adenocarcinoma in 3 of 20 lymph nodes (3/20).", "nodes", "involved"),
         ("FOUR LYMPH NODES, NEGATIVE FOR TUMOR (0/4)", "nodes", "free"),
-        ("Invasive, moderately to poorly differentiated carcinoma", "differentiation", "moderately to poorly"),
+        (
+            "Invasive, moderately to poorly differentiated carcinoma",
+            "differentiation",
+            "moderately to poorly",
+        ),
         ("Pathologic staging: pT1 b1, pN1", "t-stage", "pT1b1"),
         ("pTNM stage: pTl NO Mx", "t-stage", "pT1"),
         ("GLIOBLASTOMA (WHO GRADE IV).", "who-grade", "4"),
@@ -113,7 +121,10 @@ def test_contradictions_are_left_out_and_counted() -> None:
     assert [fact.topic for fact in found] == []
     assert dropped == {"conflict": 2}
     # The narrower of two that go together is told.
-    assert facts("FINAL DIAGNOSIS\nRenal cell carcinoma, clear cell. Renal cell carcinoma. pT1, pT1a")["t-stage"] == "pT1a"
+    assert (
+        facts("FINAL DIAGNOSIS\nRenal cell carcinoma, clear cell. Renal cell carcinoma. pT1, pT1a")["t-stage"]
+        == "pT1a"
+    )
 
 
 def test_every_topic_can_be_asked_and_answered() -> None:
@@ -142,7 +153,9 @@ def test_languages() -> None:
 
 
 def test_two_hundred_pages_take_seconds() -> None:
-    page = (TEXTS["P0"] + "\n\n" + "The section shows tissue without change, and so on and on. " * 40) + "\n\n"
+    page = (
+        TEXTS["P0"] + "\n\n" + "The section shows tissue without change, and so on and on. " * 40
+    ) + "\n\n"
     made = report("R", "P", page * 200)
     assert len(made.text) > 400_000
     found, _ = facts_of_report(made)

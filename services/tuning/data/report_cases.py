@@ -74,7 +74,8 @@ def cases_of(lake: Lake, space: str | None = None) -> Iterator[Item[Case]]:
         if patient != report.patient_id:
             copies[report.patient_id].add(report.report_id)
             copies[patient].add(first)
-    slides, bare, space = _slides(store, space)
+    space = _space_of(store, space)
+    slides, bare = _slides(store, space)
     for patient in sorted(reports.keys() | slides.keys() | bare.keys()):
         case = Case(
             patient,
@@ -88,22 +89,26 @@ def cases_of(lake: Lake, space: str | None = None) -> Iterator[Item[Case]]:
         yield Item(patient, hashlib.sha256(repr(told).encode()).hexdigest()[:32], case)
 
 
-def _slides(store: FeatureStore, space: str | None) -> tuple[dict[str, list[str]], dict[str, list[str]], str]:
-    """The slides of each patient with features in the space, those without, and the space in full."""
+def _space_of(store: FeatureStore, space: str | None) -> str:
+    """The space in full; "" where the lake has none and none is named."""
     from slidelake.store import match_space
 
+    every = sorted({each for spaces in store.catalog()["spaces"] for each in spaces})
+    return match_space(space, every) if every or space else ""
+
+
+def _slides(store: FeatureStore, space: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """The slides of each patient with features in the space, and those without; nobody's who is denied."""
     catalog = store.catalog()
     denied = store.denied.among("slide", set(catalog["slide_id"]))
     denied_patients = store.denied.among("patient", set(catalog["patient_id"].dropna()) - {""})
-    every = sorted({each for spaces in catalog["spaces"] for each in spaces})
-    space = match_space(space, every) if every or space is not None else ""
     have: dict[str, list[str]] = defaultdict(list)
     lack: dict[str, list[str]] = defaultdict(list)
     rows = zip(catalog["slide_id"], catalog["patient_id"], catalog["spaces"], strict=True)
     for slide_id, patient_id, spaces in rows:
         if slide_id not in denied and patient_id not in denied_patients:
             (have if space in spaces else lack)[patient_id or slide_id].append(slide_id)
-    return have, lack, space
+    return have, lack
 
 
 def rows_of_case(
@@ -246,7 +251,7 @@ def make_report_data(
         )
     arguments = {
         "lake": lake.store.info.store_id,
-        "space": space or "",
+        "space": _space_of(lake.store, space),
         "wordings": wordings,
         "need_slides": need_slides,
         "version": ANSWERED_BY if request.generator != "none" else RULES_VERSION,
