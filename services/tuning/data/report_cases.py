@@ -1,7 +1,7 @@
 """Reports → instruction pairs: what a report says of a case is asked about its slides.
 
-A patient is worked on at a time, with all reports and slides: two reports of one slide that say the same give one row,
-and two that contradict each other give none on that topic.
+A patient is worked on at a time, with all reports and slides: two reports of one slide that say the same give one
+row, and two that contradict each other give none on that topic.
 """
 
 from __future__ import annotations

@@ -69,11 +69,12 @@ class DataRequest:
 
     def run(self, command: str, arguments: Mapping[str, Any]) -> Run:
         """The run's folder, for these arguments of the command and all of the above that changes the outcome."""
-        model = self.writer.name if self.writer is not None else "none"
+        # What cannot be is refused before there is a folder.
+        parts = self.split.known
         told = {
             **arguments,
-            "generator": f"{self.generator}: {model}" if self.writer is not None else "none",
-            "splits": hashlib.sha256(self.splits.read_bytes()).hexdigest()[:16] if self.splits else "by hash",
+            "generator": "none" if self.writer is None else f"{self.generator}: {self.writer.name}",
+            "splits": "by hash" if parts is None else _digest(sorted(parts.items())),
             "rows_per_picture": self.rows_per_picture,
             "licence": self.licence,
             "lance": self.lance,
@@ -86,3 +87,7 @@ class DataRequest:
             overwrite=self.overwrite,
             outputs=OUTPUTS,
         )
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:16]
