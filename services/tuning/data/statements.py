@@ -46,7 +46,8 @@ _TURNS = re.compile(
 _HEDGE = re.compile(
     r"\b(?:suspicious|suspected|suspicion|suggest\w*|indeterminate|cannot|can\s+not|equivocal|possib\w+|probab\w+"
     r"|questionable|likely|impending|considered|favou?r\w*|versus|vs|compatible|consistent|risk|differential"
-    r"|history|h/o|hx|prior|previous\w*|status\s+post|s/p|pending|if\s+(?:present|any)|whether|evaluate|assess(?:ed|ment)?|see\s+note|not\s+(?:reported|described"
+    r"|history|h/o|hx|prior|previous\w*|status\s+post|s/p|pending|if\s+(?:present|any)|whether|evaluate|assess(?:ed|ment)?|see\s+note"
+    r"|not\s+(?:reported|described"
     r"|stated|provided|applicable|specified|examined|determined|known)|n/?a|unknown|may\s+be|might|appears?|or\s+not"
     r"|adequate|insufficient|at\s+least|clinical\w*|consult\w*|rule\s+out|r/o)\b|\?",
     re.IGNORECASE,
@@ -57,7 +58,8 @@ _FORM = re.compile(
     re.I,
 )
 _ABSENT = (
-    r"(?:not\s*(?:id\s*entified|seen|present|detected|observed|found|involved|evident|noted)|absent|none|negative(?!\s+for)"
+    r"(?:not\s*(?:id\s*entified|seen|present|detected|observed|found|involved|evident|noted)|absent|none"
+    r"|negative(?!\s+for)"
     r"|uninvolved|no(?=\s*(?:[\n.,;(]|$)|\s+evidence))"
 )
 _PRESENT = r"(?:present|identified|yes|positive|seen|noted|detected|observed|found|extensive|multi-?focal(?:ly)?|focal(?:ly)?)"

@@ -18,7 +18,8 @@ GERMAN = (
     " ihnen ist eine Metastase nachweisbar. Der Tumor wird nach der Klassifikation als pT2 eingestuft."
 )
 TEXTS = {
-    "P0": "FINAL DIAGNOSIS\nKidney, left, radical nephrectomy: renal cell carcinoma, clear cell type, Fuhrman grade 2.\n"
+    "P0": "FINAL DIAGNOSIS\nKidney, left, radical nephrectomy: renal cell carcinoma, clear cell type, Fuhrman grade 2."
+    "\n"
     "Tumor size: 3.7 cm. Lymphovascular invasion: Not identified\nAll surgical margins are free of tumor.\n"
     "Eleven lymph nodes with no tumor identified (0/11). pT1a pN0.",
     "P1": "FINAL DIAGNOSIS\nProstate, prostatectomy: prostatic adenocarcinoma, acinar type, Gleason score 3 + 4 = 7.\n"

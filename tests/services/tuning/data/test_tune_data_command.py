@@ -111,7 +111,7 @@ def test_shared_reports(path: Path, tmp_path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     (tmp_path / "few.jsonl").write_text("".join(lines[::10]), encoding="utf-8")
     lake = slidelake.open(tmp_path / "lake")
-    lake.add_reports(tmp_path / "few.jsonl")
+    lake.add_reports(tmp_path / "few.jsonl", sync_index=False)
     counts = make_report_data(lake, DataRequest(tmp_path / "out"))
     rows = list(read_rows(tmp_path / "out"))
     assert counts["items"] == {"rows": 40}
