@@ -85,7 +85,7 @@ FINDINGS = {
     "squamous-differentiation": Finding("squamous differentiation", phrase(r"squamous differentiation")),
     "psammoma-bodies": Finding("psammoma bodies", phrase(r"psammoma bod(?:y|ies)"), plural=True),
     "cirrhosis": Finding("cirrhosis", phrase(r"(?:liver |macronodular |micronodular )?cirrhosis"), entity=True),
-    "steatosis": Finding("steatosis", phrase(r"(?:macrovesicular |microvesicular )?steatosis|fatty change"), entity=True),
+    "steatosis": Finding("steatosis", phrase(r"(?:macrovesicular |microvesicular )?steatosis|fatty change"), entity=True),  # noqa: E501
     "cholecystitis": Finding("cholecystitis", phrase(r"cholecystitis"), entity=True),
     "gallstones": Finding("gallstones", phrase(r"cholelithiasis|gallstones?"), entity=True, plural=True),
     "pancreatitis": Finding("chronic pancreatitis", phrase(r"chronic (?:and acute )?pancreatitis"), entity=True),
@@ -94,7 +94,7 @@ FINDINGS = {
     "endometriosis": Finding("endometriosis", phrase(r"endometriosis"), entity=True),
     "prostatic-hyperplasia": Finding(
         "benign prostatic hyperplasia",
-        phrase(r"(?:benign|nodular|glandular and stromal)(?: prostatic| adenomatous)? hyperplasia(?: of (?:the )?prostate)?"),
+        phrase(r"(?:benign|nodular|glandular and stromal)(?: prostatic| adenomatous)? hyperplasia(?: of (?:the )?prostate)?"),  # noqa: E501
         entity=True,
     ),
     "diverticulosis": Finding("diverticulosis", phrase(r"diverticulosis"), entity=True),
