@@ -20,13 +20,10 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks.harness import Benchmark, argument_parser
 from benchmarks.patch_sets import shared_data
-
-if TYPE_CHECKING:
-    from slidelake.services.lake import Lake
 
 REPORTS = Path("reports", "tcga_reports_subset.jsonl")
 #: Reports of a quick run.
@@ -97,7 +94,7 @@ PARTS: tuple[Callable[[Benchmark, Path, Path, Path], None], ...] = (reports,)
 
 
 def record_counts(
-    bench: Benchmark, name: str, lake: "Lake", folder: Path, counts: dict[str, Any], seconds: float
+    bench: Benchmark, name: str, lake: Any, folder: Path, counts: dict[str, Any], seconds: float
 ) -> None:
     """The figures that every part has, from its counts.json and a look at all of its evidence."""
     from slidelake.services.tuning.data import read_rows, verify_rows

@@ -71,7 +71,7 @@ FINDINGS = {
         "renal vein invasion", phrase(r"renal vein (?:invasion|involvement)|(?:invasion|involvement) of (?:the )?renal vein")
     ),
     "microvascular-proliferation": Finding(
-        "microvascular proliferation", phrase(r"(?:micro ?vascular|endothelial|vascular) (?:cell )?(?:proliferation|hyperplasia)")
+        "microvascular proliferation", phrase(r"(?:micro ?vascular|endothelial|vascular) (?:cell )?(?:proliferation|hyperplasia)")  # noqa: E501
     ),
     "sarcomatoid": Finding(
         "sarcomatoid features", phrase(r"sarcomatoid (?:features?|differentiation|component|change)"), plural=True
