@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (patterns, a line each)
 """Findings that reports state or deny, and the patterns that find them."""
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ FINDINGS = {
         "renal vein invasion", phrase(r"renal vein (?:invasion|involvement)|(?:invasion|involvement) of (?:the )?renal vein")
     ),
     "microvascular-proliferation": Finding(
-        "microvascular proliferation", phrase(r"(?:micro ?vascular|endothelial|vascular) (?:cell )?(?:proliferation|hyperplasia)")  # noqa: E501
+        "microvascular proliferation", phrase(r"(?:micro ?vascular|endothelial|vascular) (?:cell )?(?:proliferation|hyperplasia)")
     ),
     "sarcomatoid": Finding(
         "sarcomatoid features", phrase(r"sarcomatoid (?:features?|differentiation|component|change)"), plural=True
@@ -85,7 +86,7 @@ FINDINGS = {
     "squamous-differentiation": Finding("squamous differentiation", phrase(r"squamous differentiation")),
     "psammoma-bodies": Finding("psammoma bodies", phrase(r"psammoma bod(?:y|ies)"), plural=True),
     "cirrhosis": Finding("cirrhosis", phrase(r"(?:liver |macronodular |micronodular )?cirrhosis"), entity=True),
-    "steatosis": Finding("steatosis", phrase(r"(?:macrovesicular |microvesicular )?steatosis|fatty change"), entity=True),  # noqa: E501
+    "steatosis": Finding("steatosis", phrase(r"(?:macrovesicular |microvesicular )?steatosis|fatty change"), entity=True),
     "cholecystitis": Finding("cholecystitis", phrase(r"cholecystitis"), entity=True),
     "gallstones": Finding("gallstones", phrase(r"cholelithiasis|gallstones?"), entity=True, plural=True),
     "pancreatitis": Finding("chronic pancreatitis", phrase(r"chronic (?:and acute )?pancreatitis"), entity=True),
@@ -94,7 +95,7 @@ FINDINGS = {
     "endometriosis": Finding("endometriosis", phrase(r"endometriosis"), entity=True),
     "prostatic-hyperplasia": Finding(
         "benign prostatic hyperplasia",
-        phrase(r"(?:benign|nodular|glandular and stromal)(?: prostatic| adenomatous)? hyperplasia(?: of (?:the )?prostate)?"),  # noqa: E501
+        phrase(r"(?:benign|nodular|glandular and stromal)(?: prostatic| adenomatous)? hyperplasia(?: of (?:the )?prostate)?"),
         entity=True,
     ),
     "diverticulosis": Finding("diverticulosis", phrase(r"diverticulosis"), entity=True),

@@ -62,8 +62,8 @@ _ABSENT = (
     r"|negative(?!\s+for)"
     r"|uninvolved|no(?=\s*(?:[\n.,;(]|$)|\s+evidence))"
 )
-_PRESENT = r"(?:present|identified|yes|positive|seen|noted|detected"
-    r"|observed|found|extensive|multi-?focal(?:ly)?|focal(?:ly)?)"
+_SAID = r"present|identified|yes|positive|seen|noted|detected|observed|found"
+_PRESENT = rf"(?:{_SAID}|extensive|multi-?focal(?:ly)?|focal(?:ly)?)"
 _IS = r"(?:(?:is|are|was|were|has been|have been)\s+)?(?:also\s+|focally\s+|clearly\s+)?"
 #: "X: absent", "X\nNot identified", "X - present", "X (small vessel): IS SEEN".
 _LABEL = re.compile(
