@@ -30,6 +30,8 @@ PATHOLOGY: tuple[str, ...] = (
     "Myocardial fibres with infarction; a vessel with thrombus and atheroma.",
     "Electron micrograph of a cell with its nucleus, mitochondria and deposits.",
     "Organisms in tissue: fungal hyphae, bacteria or parasites in a section.",
+    "Histology of a normal organ: lung, stomach, thyroid, appendix or brain.",
+    "Adenoma, carcinoma in situ or dysplasia of an epithelium.",
 )
 
 #: Sentences about other pictures and other things: radiology, organs and people in photographs, drawings, charts, the
@@ -39,6 +41,9 @@ OTHER: tuple[str, ...] = (
     "Magnetic resonance imaging, ultrasound or angiography shows a mass.",
     "Endoscopic view of the bowel.",
     "A photograph of a whole organ on a table, with a ruler.",
+    "Gross appearance: the cut surface of a sliced organ, a close-up of fixed tissue.",
+    "The opened chest, abdomen or heart at autopsy, an excellent example of a large mass.",
+    "Skull and bones with a fracture, the base of the skull, a deformed vertebral body.",
     "A photograph of the patient's face, hand, foot or whole body.",
     "A child with a deformed skull, seen in an autopsy photograph.",
     "A diagram or schematic drawing of a pathway with arrows.",
