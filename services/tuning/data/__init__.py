@@ -1,5 +1,88 @@
 """Tuning data: reports, patches, captions and labels become rows with evidence."""
 
+from typing import TYPE_CHECKING, Any
+
 from slidelake.services.tuning.data.row import Evidence, PatchPlace, TuningRow, Turn, row_id
 
-__all__ = ["Evidence", "PatchPlace", "TuningRow", "Turn", "row_id"]
+if TYPE_CHECKING:
+    from slidelake.services.tuning.data.assemble import Assembly, assemble
+    from slidelake.services.tuning.data.duplicates import Duplicates
+    from slidelake.services.tuning.data.generator import (
+        Generator,
+        Prompt,
+        Recorded,
+        Reply,
+        open_generator,
+        reply_json,
+        reply_problem,
+    )
+    from slidelake.services.tuning.data.pipeline import Item, Made, Run, Step
+    from slidelake.services.tuning.data.request import DataRequest
+    from slidelake.services.tuning.data.split import PatientSplit, check_splits
+    from slidelake.services.tuning.data.verify import Resolver, Verified, verify_rows
+    from slidelake.services.tuning.data.write import read_rows
+
+__all__ = [
+    "Assembly",
+    "DataRequest",
+    "Duplicates",
+    "Evidence",
+    "Generator",
+    "Item",
+    "Made",
+    "PatchPlace",
+    "PatientSplit",
+    "Prompt",
+    "Recorded",
+    "Reply",
+    "Resolver",
+    "Run",
+    "Step",
+    "TuningRow",
+    "Turn",
+    "Verified",
+    "assemble",
+    "check_splits",
+    "open_generator",
+    "read_rows",
+    "reply_json",
+    "reply_problem",
+    "row_id",
+    "verify_rows",
+]
+
+_HOME = {
+    "Assembly": "assemble",
+    "DataRequest": "request",
+    "Duplicates": "duplicates",
+    "Generator": "generator",
+    "Item": "pipeline",
+    "Made": "pipeline",
+    "PatientSplit": "split",
+    "Prompt": "generator",
+    "Recorded": "generator",
+    "Reply": "generator",
+    "Resolver": "verify",
+    "Run": "pipeline",
+    "Step": "pipeline",
+    "Verified": "verify",
+    "assemble": "assemble",
+    "check_splits": "split",
+    "open_generator": "generator",
+    "read_rows": "write",
+    "reply_json": "generator",
+    "reply_problem": "generator",
+    "verify_rows": "verify",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        from importlib import import_module
+
+        return getattr(import_module(f"slidelake.services.tuning.data.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
