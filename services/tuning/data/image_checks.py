@@ -123,20 +123,27 @@ class ImageDuplicates:
 
     most: int = 6
     _files: dict[str, str] = field(default_factory=dict)
-    _hashes: list[int] = field(default_factory=list)
+    _hashes: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(1024, np.uint64))
+    _count: int = 0
     _names: list[str] = field(default_factory=list)
 
     def find(self, name: str, image: NDArray[np.uint8], sha256: str) -> str | None:
         """The name of the picture that this one repeats; None where it is new, and now kept."""
+        return self.find_hash(name, image_hash(image), sha256)
+
+    def find_hash(self, name: str, hashed: int, sha256: str) -> str | None:
+        """`find` for a picture whose hash is known."""
         if sha256 in self._files:
             return self._files[sha256]
-        own = image_hash(image)
-        if self._hashes:
-            apart = np.bitwise_count(np.array(self._hashes, np.uint64) ^ np.uint64(own))
+        if self._count:
+            apart = np.bitwise_count(self._hashes[: self._count] ^ np.uint64(hashed))
             nearest = int(apart.argmin())
             if apart[nearest] <= self.most:
                 return self._names[nearest]
+        if self._count == len(self._hashes):
+            self._hashes = np.concatenate([self._hashes, np.zeros_like(self._hashes)])
+        self._hashes[self._count] = hashed
+        self._count += 1
         self._files[sha256] = name
-        self._hashes.append(own)
         self._names.append(name)
         return None

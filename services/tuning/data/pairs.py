@@ -17,14 +17,14 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from slidelake.errors import UsageError
 from slidelake.services.tuning.data.row import Evidence
 
-__all__ = ["SHAPES", "Pair", "read_pairs", "unresolved_pairs"]
+__all__ = ["SHAPES", "Pair", "pair_resolver", "read_pairs"]
 
 #: TCGA's barcode of a patient at the beginning of that of a slide.
 _TCGA = re.compile(r"TCGA-\w{2}-\w{4}", re.IGNORECASE)
@@ -53,9 +53,9 @@ class Pair:
     licence: str = ""
 
     @property
-    def sha256(self) -> str:
-        """The digest of the text."""
-        return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
+    def whole(self) -> str:
+        """The text that evidence is cut from: the caption; of a question all that tells it from the others."""
+        return f"{self.picture}\n{self.question}\n{self.text}" if self.question else self.text
 
     @property
     def picture(self) -> str:
@@ -66,11 +66,12 @@ class Pair:
         return f"{self.slide_id}{place}" if place else self.record
 
     def evidence(self) -> Evidence:
-        """The whole text, with the file and record that hold it."""
-        kind = "answer" if self.question else "caption"
-        return Evidence(
-            kind, f"{self.source}#{self.record}", 0, len(self.text), quote=self.text, sha256=self.sha256
-        )
+        """The text as the file has it, and the record that holds it."""
+        whole = self.whole
+        start = len(whole) - len(self.text)
+        digest = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
+        source = f"{self.source}#{self.record}"
+        return Evidence("caption", source, start, len(whole), quote=self.text, sha256=digest)
 
 
 def read_pairs(path: Path, *, shape: str | None = None, licence: str = "") -> Iterator[Pair]:
@@ -94,22 +95,20 @@ def read_pairs(path: Path, *, shape: str | None = None, licence: str = "") -> It
         raise UsageError(f"{path} has no pair", remedy="Its records hold neither captions nor questions.")
 
 
-def unresolved_pairs(evidence: Iterable[Evidence], paths: Iterable[Path]) -> list[Evidence]:
-    """Those pieces of evidence of kind caption and answer whose text the files no longer hold, word for word."""
+def pair_resolver(paths: Iterable[Path], shape: str | None = None) -> Callable[[Evidence], str]:
+    """Looks evidence of the kind caption up in the files: what is wrong with it, or "" where they still say it."""
     held: dict[str, set[str]] = {}
     for path in paths:
-        for pair in read_pairs(path):
-            held.setdefault(f"{pair.source}#{pair.record}", set()).add(pair.text)
-    lost = []
-    for each in evidence:
-        texts = held.get(each.source, set())
-        if each.kind in ("caption", "answer") and not any(
-            text[each.start : each.end] == each.quote
-            and hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() == each.sha256
-            for text in texts
-        ):
-            lost.append(each)
-    return lost
+        for pair in read_pairs(path, shape=shape):
+            evidence = pair.evidence()
+            held.setdefault(evidence.source, set()).add(evidence.sha256)
+
+    def resolve(evidence: Evidence) -> str:
+        if evidence.source not in held:
+            return "its record is in none of the files"
+        return "" if evidence.sha256 in held[evidence.source] else "its record has another text by now"
+
+    return resolve
 
 
 def _records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -194,10 +193,10 @@ def _name(value: Any) -> str:
 
 
 def _pathgen(record: Mapping[str, Any], source: str, place: str) -> Iterator[Pair]:
-    slide = _name(record["wsi_id"])
+    slide = _name(record.get("wsi_id"))
     found = _TCGA.match(slide)
     try:
-        x, y = (int(each) for each in record["position"])
+        x, y = (int(each) for each in record.get("position"))
         position = (x, y)
     except (TypeError, ValueError):
         position = None
@@ -205,7 +204,7 @@ def _pathgen(record: Mapping[str, Any], source: str, place: str) -> Iterator[Pai
     yield Pair(
         source,
         record_id,
-        _text(record["caption"]),
+        _text(record.get("caption")),
         found[0].upper() if found else slide or place,
         slide_id=slide,
         position=position,
@@ -213,22 +212,22 @@ def _pathgen(record: Mapping[str, Any], source: str, place: str) -> Iterator[Pai
 
 
 def _quilt(record: Mapping[str, Any], source: str, place: str) -> Iterator[Pair]:
-    image = _name(record["image"])
+    image = _name(record.get("image"))
     # VIDEO_roi_UUID.jpg: pictures of one video show one case, or cases side by side.
     video = image.rpartition("_roi_")[0]
     yield Pair(
         source,
-        _name(record["question_id"]) or place,
-        _text(record["text"]),
+        _name(record.get("question_id")) or place,
+        _text(record.get("text")),
         video or image or place,
         image=image,
     )
 
 
 def _pathvqa(record: Mapping[str, Any], source: str, place: str) -> Iterator[Pair]:
-    image = _name(record["img_id"]) or place
-    groups = record["sentf"] if isinstance(record["sentf"], dict) else {}
-    answers = record["labelf"] if isinstance(record["labelf"], dict) else {}
+    image = _name(record.get("img_id")) or place
+    groups = record.get("sentf") if isinstance(record.get("sentf"), dict) else {}
+    answers = record.get("labelf") if isinstance(record.get("labelf"), dict) else {}
     for group, questions in groups.items():
         given = answers.get(group) or []
         for number, question in enumerate(questions if isinstance(questions, list) else []):
@@ -241,15 +240,15 @@ def _pathvqa(record: Mapping[str, Any], source: str, place: str) -> Iterator[Pai
 
 
 def _wsivqa(record: Mapping[str, Any], source: str, place: str) -> Iterator[Pair]:
-    patient = _name(record["Id"])
-    given = record["Choice"]
+    patient = _name(record.get("Id"))
+    given = record.get("Choice")
     choices = tuple(dict.fromkeys(each.strip() for each in given if isinstance(each, str) and each.strip())) if isinstance(given, list) else ()  # fmt: skip
     yield Pair(
         source,
         place,
-        _text(record["Answer"]),
+        _text(record.get("Answer")),
         patient or place,
-        question=_text(record["Question"]),
+        question=_text(record.get("Question")),
         choices=choices,
         slide_id=patient,
     )
@@ -259,7 +258,7 @@ def _pairs(record: Mapping[str, Any], source: str, place: str) -> Iterator[Pair]
     question = _text(record.get("question"))
     text = next((_text(record[name]) for name in ("caption", "text", "answer") if record.get(name)), "")
     if question and record.get("answer"):
-        text = _text(record["answer"])
+        text = _text(record.get("answer"))
     image = _name(record.get("image") or record.get("image_path"))
     record_id = _name(record.get("id")) or place
     given = record.get("choices")
@@ -277,8 +276,6 @@ def _pairs(record: Mapping[str, Any], source: str, place: str) -> Iterator[Pair]
 
 
 def _licensed(pair: Pair, licence: str) -> Pair:
-    from dataclasses import replace
-
     return replace(pair, licence=licence)
 
 
