@@ -11,7 +11,7 @@ _ANIMAL = re.compile(
     mouse|mice|murine|rats?|hamsters?|guinea[ ]pigs?|gerbils?|rabbits?|leporine|canines?|dogs?|puppy|puppies
     |felines?|cats?|kittens?|bovines?|cows?|cattle|calf|calves|porcine|pigs?|piglets?|swine|ovine|sheep|lambs?|caprine|goats?
     |equines?|horses?|foals?|monkeys?|macaques?|primates?|simian|ferrets?|minks?|chickens?|hens?|poultry|avian|birds?
-    |zebrafish|fish|frogs?|xenopus|drosophila|reptiles?|snakes?|turtles?|lizards?|veterinary|laboratory[ ]animals?
+    |zebrafish|frogs?|xenopus|drosophila|reptiles?|snakes?|turtles?|lizards?|veterinary|laboratory[ ]animals?
     |experimental[ ]animals?|animal[ ]models?|(?:in|from)[ ](?:an[ ]|other[ ]|some[ ])?animals?
     )(?![\w])""",
     re.IGNORECASE | re.VERBOSE,
@@ -32,7 +32,7 @@ _BEFORE = re.compile(
     re.IGNORECASE,
 )
 #: Calf, canine, lung and muscle are parts of people too; an animal must be named otherwise.
-_PEOPLE_TOO = frozenset({"calf", "calves", "canine", "canines", "cat", "fish", "bird", "birds"})
+_PEOPLE_TOO = frozenset({"calf", "calves", "canine", "canines", "cat", "bird", "birds"})
 _LUNG = re.compile(r"[-\s]*lung", re.IGNORECASE)
 
 

@@ -30,6 +30,8 @@ PATHOLOGY: tuple[str, ...] = (
     "Myocardial fibres with infarction; a vessel with thrombus and atheroma.",
     "Electron micrograph of a cell with its nucleus, mitochondria and deposits.",
     "Organisms in tissue: fungal hyphae, bacteria or parasites in a section.",
+    "Colonic mucosa with crypts, goblet cells and an inflamed lamina propria.",
+    "Adipocytes with large vacuoles, fibrous connective tissue and bundles of smooth muscle.",
     "Histology of a normal organ: lung, stomach, thyroid, appendix or brain.",
     "Adenoma, carcinoma in situ or dysplasia of an epithelium.",
 )
@@ -39,7 +41,7 @@ PATHOLOGY: tuple[str, ...] = (
 OTHER: tuple[str, ...] = (
     "A chest X-ray or CT scan of the patient.",
     "Magnetic resonance imaging, ultrasound or angiography shows a mass.",
-    "Endoscopic view of the bowel.",
+    "A picture from the camera of an endoscope during an examination.",
     "A photograph of a whole organ on a table, with a ruler.",
     "Gross appearance: the cut surface of a sliced organ, a close-up of fixed tissue.",
     "The opened chest, abdomen or heart at autopsy, an excellent example of a large mass.",
