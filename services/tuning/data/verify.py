@@ -152,9 +152,7 @@ def _of_answers(folder: Path) -> Resolver:
 
     def answer(evidence: Evidence) -> str:
         return (
-            ""
-            if digests.get(evidence.source) == evidence.sha256
-            else "its answer is not among those recorded"
+            "" if (evidence.source, evidence.sha256) in digests else "its answer is not among those recorded"
         )
 
     return answer
