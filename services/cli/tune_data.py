@@ -6,9 +6,45 @@ from typing import Annotated, Any
 
 import typer
 
+from slidelake.services.cli.progress import WorkProgress
 from slidelake.services.cli.session import Session, command
 
 _SHOWN = 10
+
+OutArgument = Annotated[
+    Path, typer.Argument(metavar="OUT", help="The run's folder; a killed run goes on there.")
+]
+SeedOption = Annotated[int, typer.Option(help="Another seed, other wordings and splits.")]
+GeneratorOption = Annotated[
+    str, typer.Option(metavar="KIND", help="Who writes: none (rules alone), endpoint, recorded.")
+]
+EndpointOption = Annotated[
+    str | None, typer.Option(metavar="URL", help="An OpenAI-compatible endpoint. [env: SLIDELAKE_LLM_URL]")
+]
+ModelOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Its model. [env: SLIDELAKE_LLM_MODEL]")
+]
+RecordedOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Take the responses that --record wrote.")
+]
+RecordOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Keep the responses here; else in OUT/answers.jsonl.")
+]
+SplitsOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Parts by `slidelake split`; else 80/10/10 by a hash.")
+]
+CapOption = Annotated[
+    int,
+    typer.Option("--rows-per-picture", metavar="N", help="At most so many rows a slide or patch; 0: no cap."),
+]
+LicenceOption = Annotated[str, typer.Option(metavar="TEXT", help="Written into every row.")]
+LanceOption = Annotated[bool, typer.Option("--lance", help="Write a Lance table too.")]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Start anew where OUT holds a run with other arguments.")
+]
+WorkersOption = Annotated[
+    int, typer.Option(metavar="N", help="Prompts that wait for the endpoint at a time.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -18,6 +54,7 @@ def register(app: typer.Typer) -> None:
         no_args_is_help=True,
     )
     app.add_typer(group, name="tune-data")
+    _register_reports(group)
     _register_verify(group)
 
 
@@ -37,6 +74,49 @@ def say_counts(session: Session, out: Path, counts: Mapping[str, Any]) -> None:
 
 def _told(values: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in values.items()) or "none"
+
+
+def _register_reports(group: typer.Typer) -> None:
+    @command(group, "reports", epilog="Example: slidelake tune-data reports tuning --store lake")
+    def reports(
+        session: Session,
+        out: OutArgument,
+        seed: SeedOption = 0,
+        space: Annotated[
+            str | None, typer.Option(metavar="SPACE", help="Whose features the rows about slides are for.")
+        ] = None,
+        wordings: Annotated[int, typer.Option(metavar="N", help="Ways to ask for each fact, 1 to 4.")] = 1,
+        need_slides: Annotated[
+            bool, typer.Option("--need-slides", help="Leave out reports whose slides are not in the lake.")
+        ] = False,
+        generator: GeneratorOption = "none",
+        endpoint: EndpointOption = None,
+        model: ModelOption = None,
+        recorded: RecordedOption = None,
+        record: RecordOption = None,
+        splits: SplitsOption = None,
+        rows_per_picture: CapOption = 0,
+        licence: LicenceOption = "",
+        lance: LanceOption = False,
+        overwrite: OverwriteOption = False,
+        workers: WorkersOption = 1,
+    ) -> int:
+        """Ask what the lake's reports say: questions about slides, answers of ten words, each with its span."""
+        from slidelake.services.tuning.data import DataRequest, generator_kind, make_report_data
+
+        lake = session.lake()
+        request = DataRequest(
+            out, seed=seed, generator=generator_kind(generator), endpoint=endpoint, model=model,
+            recorded=recorded, record=record, splits=splits, rows_per_picture=rows_per_picture, licence=licence,
+            lance=lance, overwrite=overwrite, workers=workers,
+        )  # fmt: skip
+        with WorkProgress(session.errors, "asking", unit="patients") as progress:
+            counts = make_report_data(
+                lake, request, space=space, wordings=wordings, need_slides=need_slides, progress=progress
+            )
+        session.emit({"ok": counts["rows"] > 0, "out": str(out), **counts})
+        say_counts(session, out, counts)
+        return 0 if counts["rows"] else 4
 
 
 def _register_verify(group: typer.Typer) -> None:

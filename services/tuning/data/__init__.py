@@ -12,11 +12,13 @@ if TYPE_CHECKING:
         Prompt,
         Recorded,
         Reply,
+        generator_kind,
         open_generator,
         reply_json,
         reply_problem,
     )
     from slidelake.services.tuning.data.pipeline import Item, Made, Run, Step
+    from slidelake.services.tuning.data.report_rows import make_report_data, report_rows
     from slidelake.services.tuning.data.request import DataRequest
     from slidelake.services.tuning.data.split import PatientSplit, check_splits
     from slidelake.services.tuning.data.verify import Resolver, Verified, verify_rows
@@ -43,10 +45,13 @@ __all__ = [
     "Verified",
     "assemble",
     "check_splits",
+    "generator_kind",
+    "make_report_data",
     "open_generator",
     "read_rows",
     "reply_json",
     "reply_problem",
+    "report_rows",
     "row_id",
     "verify_rows",
 ]
@@ -68,10 +73,13 @@ _HOME = {
     "Verified": "verify",
     "assemble": "assemble",
     "check_splits": "split",
+    "generator_kind": "generator",
+    "make_report_data": "report_rows",
     "open_generator": "generator",
     "read_rows": "write",
     "reply_json": "generator",
     "reply_problem": "generator",
+    "report_rows": "report_rows",
     "verify_rows": "verify",
 }
 

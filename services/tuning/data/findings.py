@@ -18,12 +18,13 @@ def phrase(pattern: str) -> re.Pattern[str]:
 class Finding:
     """`name` as a question says it; an `entity` is stated by being named, any other must be said to be present.
 
-    `plural` words are followed by "are".
+    `plural` words are followed by "are"; `near` must stand within 160 characters of it.
     """
 
     name: str
     pattern: re.Pattern[str]
     entity: bool = False
+    near: re.Pattern[str] | None = None
     plural: bool = False
 
 
@@ -59,6 +60,7 @@ FINDINGS = {
     "extranodal-extension": Finding(
         "extranodal extension",
         phrase(r"(?:extra nodal|extra capsular|extranodal|extracapsular)(?: tumou?r)? (?:extension|spread|invasion)"),
+        near=re.compile(r"\bnod(?:e|es|al)\b", re.IGNORECASE),
     ),
     "extraprostatic-extension": Finding("extraprostatic extension", phrase(r"extra ?prostatic(?: tumou?r)? extension")),
     "seminal-vesicle-invasion": Finding(

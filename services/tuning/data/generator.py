@@ -13,7 +13,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, get_args
 
 from slidelake.errors import EndpointError, UsageError
 from slidelake.services.tuning.data.duplicates import plain_words
@@ -29,6 +29,7 @@ __all__ = [
     "Prompt",
     "Recorded",
     "Reply",
+    "generator_kind",
     "open_generator",
     "reply_json",
     "reply_problem",
@@ -204,6 +205,14 @@ class Recorded:
             # The line that a killed process was writing.
             with refusals(self.path), self.path.open("rb+") as out:
                 out.truncate(whole)
+
+
+def generator_kind(name: str) -> Kind:
+    """The kind of that name; raises UsageError for any other."""
+    for kind in get_args(Kind):
+        if name == kind:
+            return cast(Kind, kind)
+    raise UsageError(f"there is no generator {name!r}", remedy=f"Name one of {', '.join(get_args(Kind))}.")
 
 
 def open_generator(

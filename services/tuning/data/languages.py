@@ -1,7 +1,7 @@
 """In which language a text is written, by its commonest words: enough to keep other languages out.
 
-A report in note form has few of them, so a language must be shown by three of its words at least, and by more than
-English has. Other scripts are told by their letters.
+A report in note form has few of them, and scans hold bits of words, so another language must be shown by five of its
+words at least and twice as many as English has. Other scripts are told by their letters.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ _WORDS = {
     "nl": "de het een en is zijn met van niet geen op aan door bij er wordt worden ook voor tot",
     "pl": "i w z na nie jest są do od oraz bez się o guza przez",
 }
-_SETS = {language: frozenset(words.split()) for language, words in _WORDS.items()}
-_LEAST = 3
+#: Words of one letter are left out: scans are full of letters that stand alone.
+_SETS = {
+    language: frozenset(word for word in words.split() if len(word) > 1) for language, words in _WORDS.items()
+}
+_LEAST = 5
 
 
 def language_of(text: str) -> str:
@@ -35,4 +38,6 @@ def language_of(text: str) -> str:
     words = Counter(re.findall(r"[^\W\d_]+", text.casefold()))
     shown = {language: sum(words[word] for word in known) for language, known in _SETS.items()}
     best = max(shown, key=lambda language: (shown[language], language == "en"))
+    if best != "en" and shown[best] < max(_LEAST, 2 * shown["en"]):
+        best = "en"
     return best if shown[best] >= _LEAST else ""

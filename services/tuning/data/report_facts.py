@@ -39,6 +39,7 @@ class ReportFact:
     end: int
 
 
+_NEAR = 160
 _ROMAN = {"i": "1", "ii": "2", "iii": "3", "iv": "4", "1": "1", "2": "2", "3": "3", "4": "4"}
 _GRADE = r"(?:grade\s*)?(IV|I{1,3}|[1-4])(?![\w.]|\s*(?:[-–+]|and|to|or|x|&)\s*\w)"
 _WHO = re.compile(rf"\bWHO\)?[\s:,(]*grade[\s:,(]*{_GRADE}", re.IGNORECASE)
@@ -185,7 +186,8 @@ def _findings(report: Report) -> Iterator[ReportFact]:
     for topic, finding in FINDINGS.items():
         for _, match in _within(report, finding.pattern):
             said = state_of(report.text, match, entity=finding.entity)
-            if said is not None:
+            around = report.text[max(0, match.start() - _NEAR) : match.end() + _NEAR]
+            if said is not None and (finding.near is None or finding.near.search(around)):
                 yield ReportFact(topic, *said)
 
 
@@ -206,7 +208,9 @@ def _organ(report: Report) -> Iterator[ReportFact]:
     """Where the tumour is from: by a name that says so, or by what was taken out for it."""
     text = report.text
     # A prostate that was taken out with a bladder often has a small cancer of its own.
-    urothelial = any(_stated(text, match) for _, match in _within(report, HISTOLOGIES["urothelial carcinoma"][0]))
+    urothelial = any(
+        _stated(text, match) for _, match in _within(report, HISTOLOGIES["urothelial carcinoma"][0])
+    )
     for value, pattern in ORGAN_OF.items():
         for _, match in _within(report, pattern):
             if _stated(text, match) and not (urothelial and value == "prostate"):
@@ -297,7 +301,8 @@ def _nodes(report: Report) -> Iterator[ReportFact]:
             elif re.search(r"metasta|positive|involve|carcinoma|tumou?r", words) and not denied:
                 involved.append(_line_of(text, match))
     for _, match in _within(report, _NODES_BAD):
-        if _stated(text, match):
+        counted = "number" in text[max(0, match.start() - 12) : match.start()].lower()
+        if _stated(text, match) and not counted:
             involved.append(quote_of(text, *match.span()))
     for _, match in _within(report, _NODES_FREE):
         if not is_hedged(text, *match.span()) and not in_form(text, *match.span()):
@@ -336,7 +341,6 @@ def _within(report: Report, pattern: re.Pattern[str]) -> Iterator[tuple[str, re.
 def _stated(text: str, match: re.Match[str]) -> bool:
     """Whether the clause of a match affirms it: no denial before it, no hedge, no form."""
     start, end = match.span()
-    first, _ = clause_of(text, start, end)
     return not (
         is_negated(text[:end], start, end) or is_hedged(text, start, end) or in_form(text, start, end)
     )

@@ -26,7 +26,7 @@ class Question:
 
     def answer(self, value: str) -> str:
         said = self.answers[value] if self.answers else self.form.format(value)
-        return said[0].upper() + said[1:]
+        return said if said.startswith("p") and said[1:2].isupper() else said[0].upper() + said[1:]
 
 
 @dataclass(frozen=True)

@@ -28,17 +28,24 @@ _NO = (
     r"(?:no|not|non|without|absence\s+of|absent|negative|neg|free\s+of|lack(?:s|ing)?|neither|nor|never|denies"
     r"|rules?d?\s+out|r/o|excludes?d?|unremarkable|uninvolved|cannot)"
 )
+#: What denies what follows it; the others only make a statement uncertain.
+_DENIES = re.compile(
+    r"no|not|without|absence\s+of|negative|free\s+of|lack(?:s|ing)?|neither|nor|never", re.IGNORECASE
+)
+_DENIED = 70
 _NEGATED = re.compile(rf"\b{_NO}\b", re.IGNORECASE)
 #: What ends the reach of a "no": "no tumor but perineural invasion".
 _TURNS = re.compile(
-    r"\b(?:but|except|although|however|though|while|whereas|which|with|and\s+(?:is|are|shows?))\b", re.I
+    r"\b(?:but|except|other\s+than|apart\s+from|besides|only|shows?|showing|demonstrat\w+|there\s+is|although|however"
+    r"|though|while|whereas|which|with|and\s+(?:is|are|shows?)|identified|seen|noted|present|detected|positive)\b",
+    re.IGNORECASE,
 )
 _HEDGE = re.compile(
     r"\b(?:suspicious|suspected|suspicion|suggest\w*|indeterminate|cannot|can\s+not|equivocal|possib\w+|probab\w+"
-    r"|questionable|likely|considered|favou?r\w*|versus|vs|compatible|consistent|differential|history|h/o|hx|prior|previous\w*|status"
-    r"\s+post|s/p|pending|if\s+(?:present|any)|whether|evaluate|assess(?:ed|ment)?|see\s+note|not\s+(?:reported|described"
+    r"|questionable|likely|impending|considered|favou?r\w*|versus|vs|compatible|consistent|risk|differential"
+    r"|history|h/o|hx|prior|previous\w*|status\s+post|s/p|pending|if\s+(?:present|any)|whether|evaluate|assess(?:ed|ment)?|see\s+note|not\s+(?:reported|described"
     r"|stated|provided|applicable|specified|examined|determined|known)|n/?a|unknown|may\s+be|might|appears?|or\s+not"
-    r"|adequate|insufficient|at\s+least|clinical\w*|rule\s+out|r/o)\b|\?",
+    r"|adequate|insufficient|at\s+least|clinical\w*|consult\w*|rule\s+out|r/o)\b|\?",
     re.IGNORECASE,
 )
 #: A form's boxes and choices.
@@ -54,7 +61,7 @@ _PRESENT = r"(?:present|identified|yes|positive|seen|noted|detected|observed|fou
 _IS = r"(?:(?:is|are|was|were|has been|have been)\s+)?(?:also\s+|focally\s+|clearly\s+)?"
 #: "X: absent", "X\nNot identified", "X - present", "X (small vessel): IS SEEN".
 _LABEL = re.compile(
-    rf"\s*(?:\([^()\n]{{0,40}}\))?\s*(?::|;|\s-|--|–|\n|\.{{2,}})\s*[-*]?\s*{_IS}(?:(?P<no>{_ABSENT})|(?P<yes>{_PRESENT}))\b",
+    rf"\s*(?:\([^()\n]{{0,40}}\))?\s*(?::|;|\s-|--|–|\n|\.{{2,}})\s*{_IS}(?:(?P<no>{_ABSENT})|(?P<yes>{_PRESENT}))\b",
     re.IGNORECASE,
 )
 _AFTER = re.compile(
@@ -84,9 +91,9 @@ def clause_of(text: str, start: int, end: int) -> tuple[int, int]:
     first = max(0, start - _REACH)
     for border in _BORDER.finditer(text, first, start):
         first = border.end()
-    border = _BORDER.search(text, end, min(len(text), end + _REACH))
-    last = border.start() if border else min(len(text), end + _REACH)
-    if not border and last < len(text):
+    ending = _BORDER.search(text, end, min(len(text), end + _REACH))
+    last = ending.start() if ending else min(len(text), end + _REACH)
+    if not ending and last < len(text):
         last = max(end, text.rfind(" ", end, last))
     if first and text[first - 1].isalnum() and first < start:
         first = text.find(" ", first, start) + 1 or first
@@ -153,12 +160,11 @@ def state_of(text: str, match: re.Match[str], *, entity: bool = False) -> tuple[
     denials = list(_NEGATED.finditer(ahead))
     if denials:
         denial = denials[-1]
-        governed = not _TURNS.search(ahead, denial.end()) and not _AFTER.match(after)
-        return (
-            ("absent", *quote_of(text, start, end))
-            if governed and start - first - denial.end() <= 90
-            else None
-        )
+        between = ahead[denial.end() :]
+        governs = _DENIES.fullmatch(denial[0]) and len(between) <= _DENIED and not _TURNS.search(between)
+        if re.search(r"\n\s*[A-Z]", between) and not between.isupper():
+            governs = False  # the line before has a statement of its own
+        return ("absent", *quote_of(text, start, end)) if governs and not _AFTER.match(after) else None
     follows = _AFTER.match(after)
     if follows:
         quoted = quote_of(text, start, end + follows.end())

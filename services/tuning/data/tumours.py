@@ -8,7 +8,10 @@ from slidelake.services.tuning.data.findings import phrase
 
 __all__ = ["HISTOLOGIES", "ORGANS", "ORGAN_OF", "PLACES", "WHOLE"]
 
-_CLEAR = r"clear cell (?:type )?renal cell carcinoma|renal (?:cell )?carcinoma[\s,:;()-]*(?:of )?(?:conventional[\s,()-]*)?clear cell|conventional[\s(]*clear cell[\s)]*renal cell carcinoma"
+_CLEAR = (
+    r"clear cell (?:type )?renal cell carcinoma|conventional[\s(]*clear cell[\s)]*renal cell carcinoma"
+    r"|renal (?:cell )?carcinoma[\s,:;()-]*(?:of )?(?:conventional[\s,()-]*)?clear cell"
+)
 _PAP = r"papillary (?:type )?renal cell carcinoma|renal cell carcinoma[\s,:;()-]*papillary"
 _CHR = r"chromophobe (?:type )?(?:renal cell )?carcinoma|renal cell carcinoma[\s,:;()-]*chromophobe"
 
@@ -32,7 +35,7 @@ HISTOLOGIES = {
     "squamous cell carcinoma": (phrase(r"squamous(?: cell)? carcinoma"), ""),
     "hepatocellular carcinoma": (phrase(r"hepatocellular carcinoma"), ""),
     "cholangiocarcinoma": (phrase(r"cholangiocarcinoma"), "adenocarcinoma"),
-    "serous carcinoma": (phrase(r"(?:papillary )?serous (?:papillary )?(?:cyst)?(?:adeno)?carcinoma"), "adenocarcinoma"),
+    "serous carcinoma": (phrase(r"serous (?:papillary )?(?:cyst)?(?:adeno)?carcinoma"), "adenocarcinoma"),
     "endometrioid adenocarcinoma": (phrase(r"endometrioid (?:adeno)?carcinoma"), "adenocarcinoma"),
     "mucinous adenocarcinoma": (phrase(r"mucinous (?:cyst)?(?:adeno)?carcinoma"), "adenocarcinoma"),
     "ductal adenocarcinoma": (
@@ -75,11 +78,15 @@ ORGAN_OF = {
     "brain": phrase(r"glioblastoma|astrocytoma|oligodendroglioma|oligo ?astrocytoma"),
     "kidney": phrase(r"renal cell carcinoma"),
     "liver": phrase(r"hepatocellular carcinoma"),
-    "prostate": phrase(r"(?:prostatic|prostate) (?:acinar |ductal )?(?:adeno)?carcinoma|(?:adeno)?carcinoma of (?:the )?prostate"),
+    "prostate": phrase(
+        r"(?:prostatic|prostate) (?:acinar |ductal )?(?:adeno)?carcinoma|(?:adeno)?carcinoma of (?:the )?prostate"
+    ),
     "pancreas": phrase(r"pancreatic (?:ductal )?(?:adeno)?carcinoma|(?:adeno)?carcinoma of (?:the )?pancreas"),
     "urinary bladder": phrase(r"(?:adeno)?carcinoma of (?:the )?(?:urinary )?bladder"),
     "ovary": phrase(r"ovarian (?:\w+ ){0,3}(?:adeno)?carcinoma|(?:adeno)?carcinoma of (?:the )?(?:left |right )?ovary"),
-    "uterine cervix": phrase(r"cervical (?:squamous (?:cell )?|adeno)?carcinoma|carcinoma of (?:the )?(?:uterine )?cervix"),
+    "uterine cervix": phrase(
+        r"cervical (?:squamous (?:cell )?|adeno)?carcinoma|carcinoma of (?:the )?(?:uterine )?cervix"
+    ),
     "colon": phrase(r"colonic adenocarcinoma|adenocarcinoma of (?:the )?(?:sigmoid |right |left )?colon"),
     "rectum": phrase(r"rectal adenocarcinoma|adenocarcinoma of (?:the )?rectum"),
 }  # fmt: skip
@@ -89,12 +96,14 @@ PLACES = frozenset(
     re.findall(
         r"\w+",
         """
-        head body tail neck uncinate process of the and in at pancreas pancreatic upper lower mid middle pole poles left right
-        lateral medial posterior anterior superior inferior wall walls dome trigone base apex kidney renal liver lobe segment
-        hepatic bladder urinary ureteral orifice colon sigmoid cecum caecum ascending descending transverse rectum splenic
-        flexure ovary ovaries cervix uterus ectocervix endocervix tongue oral cavity floor mouth larynx glottis supraglottis
-        vocal cord tonsil mandible maxilla gingiva hypopharynx oropharynx pharynx pyriform sinus temporal frontal parietal
-        occipital cerebral brain prostate gland dorsal ventral border retromolar buccal mucosa alveolar ridge central cortex
+        head body tail neck uncinate process of the and in at pancreas pancreatic upper lower mid middle
+        pole poles left right lateral medial posterior anterior superior inferior wall walls dome trigone
+        base apex kidney renal liver lobe segment hepatic bladder urinary ureteral orifice colon sigmoid
+        cecum caecum ascending descending transverse rectum splenic flexure ovary ovaries cervix uterus
+        ectocervix endocervix tongue oral cavity floor mouth larynx glottis supraglottis vocal cord tonsil
+        mandible maxilla gingiva hypopharynx oropharynx pharynx pyriform sinus temporal frontal parietal
+        occipital cerebral brain prostate gland dorsal ventral border retromolar buccal mucosa alveolar
+        ridge central cortex
         """,
     )
 )
