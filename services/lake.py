@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slidelake.services.lake_search import SearchMethods
+from slidelake.services.lake_select import SelectMethods
 from slidelake.services.lake_text import TextMethods
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def open(
     return Lake(store.at(snapshot) if snapshot else store)
 
 
-class Lake(SearchMethods, TextMethods):
+class Lake(SearchMethods, SelectMethods, TextMethods):
     """Slides, their bags, and the search over them. Nothing is read until asked."""
 
     def __init__(self, store: "FeatureStore") -> None:

@@ -1,5 +1,6 @@
 """Lines, boxes and words for pictures: smooth, in plain coordinates, with Pillow alone."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,33 @@ class Pen:
 
     def box(self, box: tuple[float, float, float, float], ink: Any) -> None:
         self._pen.rectangle([each * SCALE for each in box], fill=ink)
+
+    def paragraph(
+        self, at: tuple[float, float], text: str, width: float, size: int = 12, ink: Any = INK
+    ) -> float:
+        """Words in lines of at most `width`; returns where the next line would stand."""
+        font = ImageFont.load_default(size)
+        y = at[1]
+        line = ""
+        for word in text.split():
+            longer = f"{line} {word}".strip()
+            if line and font.getlength(longer) > width:
+                self.text((at[0], y), line, size, ink)
+                y += size * 1.35
+                line = word
+            else:
+                line = longer
+        self.text((at[0], y), fitted(line, font, width), size, ink)
+        return y + size * 1.35
+
+    def scale_bar(self, foot: tuple[float, float], um_per_px: float, most: float) -> None:
+        """A bar of a round number of µm or mm and at most `most` px, its lower left corner at `foot`."""
+        power = 10.0 ** math.floor(math.log10(most * um_per_px))
+        length = next(step * power for step in (5, 2, 1) if step * power <= most * um_per_px)
+        left, bottom = foot
+        words = f"{length / 1000:g} mm" if length >= 1000 else f"{length:g} microns"
+        self.box((left, bottom - 4, left + length / um_per_px, bottom), INK)
+        self.text((left, bottom - 10), words, 12, INK, "ld")
 
     def dot(self, at: tuple[float, float], radius: float, ink: Any) -> None:
         x, y, r = at[0] * SCALE, at[1] * SCALE, radius * SCALE

@@ -72,9 +72,9 @@ class Representatives:
         return len(self.rows)
 
     @property
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> dict[Arm, int]:
         """Picks by arm, of the arms that have any."""
-        found = {arm: sum(pick.arm == arm for pick in self.reasons) for arm in ARMS}
+        found: dict[Arm, int] = {arm: sum(pick.arm == arm for pick in self.reasons) for arm in ARMS}
         return {arm: number for arm, number in found.items() if number}
 
     def to_frame(self) -> pd.DataFrame:

@@ -33,7 +33,7 @@ _CLAUSE = re.compile(r"\s*[,;()\[\]_]+\s*|\s+(?=(?:with|but)\b)")
 _LABEL = re.compile(r"^\W*(?:(?:\d{1,2}|[IVX]{1,4}|[A-Z])[.):]\s*)?(?:part \w{1,2}\s*:\s*)?", re.IGNORECASE)
 _SIZE = re.compile(
     r"(?:\b(?:measuring|measures|up to|approximately|about|at least)\s+)?"
-    r"(?<![\w.])\d+(?:[.,]\d+)?(?:\s*(?:x|×|by|-)\s*\d+(?:[.,]\d+)?){0,2}\s*-?\s*"
+    r"(?<!\d)\d+(?:[.,]\d+)?(?:\s*(?:x|×|by|-)\s*\d+(?:[.,]\d+)?){0,2}\s*-?\s*"
     r"(?:cm|mm|millimet(?:er|re)s?|centimet(?:er|re)s?|grams?|gms?|g|kg|ml|cc)\b\.?"
     r"(?:\s*in\s+(?:(?:greatest|maximum|largest)\s+)?(?:dimension|diameter|extent|size))?",
     re.IGNORECASE,
@@ -50,8 +50,8 @@ _FREE = re.compile(
 _ELSEWHERE = re.compile(
     # handling, people, forms
     r"\b(?:received|submitted|labell?ed|formalin|cassettes?|blocks?|inked|sectioned|serially|frozen|container|specimens?"
-    r"|procedure|operat\w+|gross(?:ly)?|weigh\w*|touch prep|slides? (?:are|were|is)|reviewed?|dictated|signed|discrepan\w*"
-    r"|electronically|consult\w*|addendum|accession|clinical\w*|history|dates?|patients?|synthetic|redacted|uuid"
+    r"|procedure|operat\w+|gross(?:ly)?|weigh\w*|touch prep|slides? (?:are|were|is)|reviewed?|dictated|signed"
+    r"|discrepan\w*|electronically|consult\w*|addendum|accession|clinical\w*|history|dates?|patients?|synthetic|redacted|uuid"
     r"|tcga\S*|icd|snomed|please|comment|template|checklist|synchronous|page \d+"
     # margins, nodes, stage, sizes without a number
     r"|margins?|resection lines?|(?:lymph )?nodes?|nodal|lymphadenectomy|stage|staging|staged|ajcc|tnm|figo"
@@ -69,7 +69,8 @@ _OPENING = re.compile(r"^(?:(?:with|but|and|also)\b\W*)+", re.IGNORECASE)
 _SEEN = re.compile(
     r"\b(?:cells?|nucle(?:i|us|ar|oli)\w*|cytoplasm\w*|gland\w*|strom\w+|mito(?:s|t)\w+|papill\w+|tubul\w+|trabecul\w+"
     r"|nests?|sheets?|acin\w+|alveol\w+|lobul\w+|follic\w+|crypts?|epitheli\w+|infiltrat\w+|invad\w+|atypi\w+|mucos\w+"
-    r"|muscle|muscular\w*|chromatin|keratin\w*|vacuol\w+|collagen\w*|macrophages?|plasma cells|neutrophils?|eosinophil\w*)\b",
+    r"|muscle|muscular\w*|chromatin|keratin\w*|vacuol\w+|collagen\w*|macrophages?|neutrophils?"
+    r"|eosinophil\w*|plasma cells)\b",
     re.IGNORECASE,
 )
 #: Tumours and findings of the lexicon that no slide with H&E shows, or that say nothing.
@@ -83,7 +84,6 @@ _UNSEEN = frozenset(
     )
 )  # fmt: skip
 _LETTERS = 0.7
-_LEAST_WORDS = 2
 
 
 def report_paragraphs(reports: Sequence[Report], most: int = 3) -> tuple[str, ...]:
@@ -117,7 +117,7 @@ def _visible(text: str) -> list[str]:
         said = _kept(_LABEL.sub("", sentence))
         letters = sum(each.isalpha() or each == " " for each in said)
         # A heading alone, a bar code, a name: hardly a letter, or nothing that is seen.
-        if letters >= _LETTERS * len(said) and len(said.split()) >= _LEAST_WORDS and _shows(said):
+        if letters >= _LETTERS * len(said) and said and _shows(said):
             found.append(said)
     return found
 

@@ -108,7 +108,7 @@ def _legend(
 ) -> None:
     left, top = at
     pen.text((left, top), fitted(patches.slide_id, ImageFont.load_default(19), _PANEL), 19)
-    y = _paragraph(pen, (left, top + 32), patches.label, 14, INK)
+    y = pen.paragraph((left, top + 32), patches.label, _PANEL, 14)
     y = _colour_bar(pen, patches, (left, y + 16), colours)
     shown = patches.shown
     lines = [f"{int(shown.sum()):,} patches of {patches.grid_id}"]
@@ -117,7 +117,7 @@ def _legend(
     if patches.stride[0] < patches.footprint[0]:
         lines.append("overlapping patches: a place shows the mean of those over it")
     for line in [*lines, *facts]:
-        y = _paragraph(pen, (left, y), line, 12, PALE) + 6
+        y = pen.paragraph((left, y), line, _PANEL, 12, PALE) + 6
 
 
 def _colour_bar(pen: Pen, patches: PatchValues, at: tuple[float, float], colours: str) -> float:
@@ -163,29 +163,7 @@ def _scale_bar(
         return
     patch_um = float(effective[0]) * int(patch_px)
     um_per_px = patch_um / patches.footprint[0] * patches.size[0] / image.width
-    most = 0.7 * _PANEL * um_per_px
-    power = 10.0 ** np.floor(np.log10(most))
-    length = next(step * power for step in (5, 2, 1) if step * power <= most)
-    words = f"{length / 1000:g} mm" if length >= 1000 else f"{length:g} microns"
-    pen.box((left, bottom - 34, left + length / um_per_px, bottom - 30), INK)
-    pen.text((left, bottom - 40), words, 12, INK, "ld")
-
-
-def _paragraph(pen: Pen, at: tuple[float, float], text: str, size: int, ink: tuple[int, int, int]) -> float:
-    """Words in lines as wide as the panel; returns where the next line would stand."""
-    font = ImageFont.load_default(size)
-    y = at[1]
-    line = ""
-    for word in text.split():
-        longer = f"{line} {word}".strip()
-        if line and font.getlength(longer) > _PANEL:
-            pen.text((at[0], y), line, size, ink)
-            y += size * 1.35
-            line = word
-        else:
-            line = longer
-    pen.text((at[0], y), fitted(line, font, _PANEL), size, ink)
-    return y + size * 1.35
+    pen.scale_bar((left, bottom - 30), um_per_px, 0.7 * _PANEL)
 
 
 def _px(length: float) -> int:
