@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 __all__ = ["PatchMeasures", "measure_patch"]
 
-#: Amount of haematoxylin (optical density along its vector, natural logarithm) of a nucleus: Otsu's threshold of a patch
-#: held between these, so that neither an empty patch nor one full of nuclei is split in the middle.
-_LEAST, _MOST = 0.25, 0.60
+#: Nuclei are the pixels above Otsu's threshold on haematoxylin, in the patch itself: what is absolute differs between
+#: laboratories more than between tissues. The two sides must lie this far apart (optical density), else there are none.
+_APART = 0.22
 #: A pixel this pale (optical density) is glass, a lumen or fat.
 _PALE = 0.12
 
@@ -33,7 +33,7 @@ class PatchMeasures:
     def cellularity(self) -> str:
         """"sparsely", "moderately" or "densely cellular"; "" near a border, where the next patch might say otherwise."""
         for name, low, high in _CELLULARITY:
-            if low <= self.nuclei < high:
+            if low <= self.nuclei < high and (name != "densely cellular" or self.direction < _FIBRES):
                 return name
         return ""
 
@@ -47,17 +47,20 @@ class PatchMeasures:
             said.append(("space", "Pale, open spaces fill most of it."))
         elif self.pale <= 0.03:
             said.append(("space", "There are hardly any open spaces."))
-        if self.direction >= 0.45:
+        if self.direction >= _FIBRES:
             said.append(("direction", "Its structures run in one direction."))
         return tuple(said)
 
 
-#: Shares of nuclei, with room between: 6 to 8 % and 20 to 26 % are called neither.
+#: Shares of nuclei, with room between, in which nothing is said. By ten classes of real patches (fat 0.04, normal lung
+#: 0.06, stroma 0.16, tumours 0.2 to 0.6, lymphocytes 0.6); above 0.75 it is fibres that were taken for nuclei.
 _CELLULARITY = (
-    ("sparsely cellular", 0.0, 0.06),
-    ("moderately cellular", 0.08, 0.20),
-    ("densely cellular", 0.26, 1.01),
+    ("sparsely cellular", 0.01, 0.08),
+    ("moderately cellular", 0.12, 0.24),
+    ("densely cellular", 0.28, 0.75),
 )
+#: Coherence above which structures run in one direction: muscle and stroma have 0.6 and more, tumours 0.2.
+_FIBRES = 0.45
 
 
 def measure_patch(patch: NDArray[np.uint8]) -> PatchMeasures:
@@ -72,7 +75,9 @@ def measure_patch(patch: NDArray[np.uint8]) -> PatchMeasures:
     haematoxylin = amounts[..., 0]
     scaled = np.clip(haematoxylin * 100, 0, 255).astype(np.uint8)
     otsu, _ = cv2.threshold(scaled, 0, 255, cv2.THRESH_OTSU)
-    nuclei = haematoxylin > min(max(otsu / 100, _LEAST), _MOST)
+    nuclei = scaled > otsu
+    if not nuclei.any() or haematoxylin[nuclei].mean() - haematoxylin[~nuclei].mean() < _APART:
+        nuclei = np.zeros_like(nuclei)
     pale = density.mean(-1) < _PALE
     rest = ~nuclei & ~pale
     green = smooth[..., 1].astype(np.float32)
