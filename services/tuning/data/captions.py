@@ -134,7 +134,7 @@ def make_caption_data(
             _items(lake, slides, options),
             lambda slide: _made(lake, slide, cohort, options, request, pixels),
             # Wrong choices and neighbours come from all slides: where these change, so may every row.
-            depends=repr(sorted(cohort.pools.items())) + request.split.of("") + options.to_dict()["labels"],
+            depends=repr(sorted(cohort.pools.items())),
             shard=1,
             progress=progress,
         )
@@ -179,7 +179,9 @@ def rows_of_slide(
 
     dropped: Counter[str] = Counter()
     try:
-        chosen = select_representatives(lake.store, slide.slide_id, slide.space, count=options.count, seed=seed)
+        chosen = select_representatives(
+            lake.store, slide.slide_id, slide.space, count=options.count, seed=seed
+        )
     except SlidelakeError as exc:
         dropped[f"slide-without-patches ({type(exc).__name__})"] += 1
         return [], dropped
@@ -189,7 +191,9 @@ def rows_of_slide(
     if not width:
         dropped["patch-of-unknown-size"] += len(chosen)
         return [], dropped
-    drawn = drawn_classes(lake.store, slide.slide_id, chosen.coords + np.array([width, height]) / 2, options.names)
+    drawn = drawn_classes(
+        lake.store, slide.slide_id, chosen.coords + np.array([width, height]) / 2, options.names
+    )
     reports = facts_of_reports(lake.store.reports.of_slide(slide.slide_id, slide.patient_id), seed)
     rows: list[TuningRow] = []
     for pick, (x, y), classes in zip(chosen.reasons, chosen.coords.tolist(), drawn, strict=True):
@@ -287,7 +291,9 @@ def _caption(
         held = held_by(told)
         told = " ".join(reply.text.split())
     else:
-        held = held_by(told) - (reports.denied if not any(f.kind == "tissue" for f in patch.findings) else set())
+        held = held_by(told) - (
+            reports.denied if not any(f.kind == "tissue" for f in patch.findings) else set()
+        )
     revised = revise(told, held)
     dropped["sentence-not-held"] += len(revised.removed)
     text = summarise(revised.text)
@@ -317,7 +323,10 @@ def _items(lake: Lake, slides: Sequence[_Slide], options: CaptionOptions) -> Ite
         told = [
             store.bag(slide.slide_id, slide.space).commit.attempt,
             *(each.content_hash for each in store.reports.of_slide(slide.slide_id, slide.patient_id)),
-            *(store.annotations.read(slide.slide_id, name).version for name in store.annotations.names(slide.slide_id)),
+            *(
+                store.annotations.read(slide.slide_id, name).version
+                for name in store.annotations.names(slide.slide_id)
+            ),
             *map(repr, sorted(by_slide.get(slide.slide_id, ()))),
         ]
         yield Item(slide.slide_id, hashlib.sha256("\n".join(told).encode()).hexdigest()[:32], slide)

@@ -138,9 +138,7 @@ def tidy(text: str) -> str:
 
 def _batches(sources: Sequence[Path], options: CleaningOptions) -> Iterator[Item[list[list[Pair]]]]:
     pairs = (
-        pair
-        for path in sources
-        for pair in read_pairs(path, shape=options.shape, licence=options.licence)
+        pair for path in sources for pair in read_pairs(path, shape=options.shape, licence=options.licence)
     )
     pictures = (list(group) for _, group in groupby(pairs, key=lambda each: (each.source, each.picture)))
     number = 0
@@ -208,9 +206,7 @@ def _ruled(looked: Step, options: CleaningOptions) -> Iterator[Item[Ruled]]:
         yield Item(f"{pair.source}#{pair.record}", digest, (pair, image, record["margin"], rule))
 
 
-def _alone(
-    pair: Pair, image: Mapping[str, Any], margin: float, options: CleaningOptions, again: bool
-) -> str:
+def _alone(pair: Pair, image: Mapping[str, Any], margin: float, options: CleaningOptions, again: bool) -> str:
     """The first rule that drops a pair for what it is, or ""."""
     text = tidy(pair.text[:_CHARACTERS])
     words = len(text.split())

@@ -233,10 +233,10 @@ def _pathvqa(record: Mapping[str, Any], source: str, place: str) -> Iterator[Pai
         for number, question in enumerate(questions if isinstance(questions, list) else []):
             answer = given[number] if number < len(given) else None
             # {answer: weight}: the answers that people gave, and how sure they were.
-            best = max(answer, key=lambda each, w=answer: w[each]) if isinstance(answer, dict) and answer else ""
-            yield Pair(
-                source, f"{image}/{number}", _text(best), image, question=_text(question), image=image
+            best = (
+                max(answer, key=lambda each, w=answer: w[each]) if isinstance(answer, dict) and answer else ""
             )
+            yield Pair(source, f"{image}/{number}", _text(best), image, question=_text(question), image=image)
 
 
 def _wsivqa(record: Mapping[str, Any], source: str, place: str) -> Iterator[Pair]:

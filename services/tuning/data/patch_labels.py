@@ -47,7 +47,12 @@ def read_labels(path: Path, names: Mapping[str, str] | None = None) -> dict[Plac
     except (OSError, UnicodeDecodeError, ValueError) as exc:
         raise UsageError(f"{path} cannot be read as CSV ({exc})", remedy="Give a table of labels.") from exc
     columns = {}
-    for wanted, known in (("slide", ("slide_id", "slide")), ("x", ("x",)), ("y", ("y",)), ("class", ("class", "label"))):
+    for wanted, known in (
+        ("slide", ("slide_id", "slide")),
+        ("x", ("x",)),
+        ("y", ("y",)),
+        ("class", ("class", "label")),
+    ):
         columns[wanted] = next((name for name in known if name in table.columns), "")
     missing = [wanted for wanted, name in columns.items() if not name]
     if missing:
@@ -62,7 +67,9 @@ def read_labels(path: Path, names: Mapping[str, str] | None = None) -> dict[Plac
         try:
             place = row[columns["slide"]], int(float(row[columns["x"]])), int(float(row[columns["y"]]))
         except (ValueError, OverflowError) as exc:
-            raise UsageError(f"line {number} of {path} has no place ({exc})", remedy="Give x and y as numbers.") from exc
+            raise UsageError(
+                f"line {number} of {path} has no place ({exc})", remedy="Give x and y as numbers."
+            ) from exc
         name = class_name(row[columns["class"]].strip(), names)
         if labels.setdefault(place, name) != name:
             raise UsageError(
@@ -91,7 +98,9 @@ def drawn_classes(
                 continue
             parts = [shape["coordinates"]] if shape["type"] == "Polygon" else shape["coordinates"]
             for part in parts:
-                rings.append((class_name(str(kind), names), [np.asarray(ring, np.float32)[:, :2] for ring in part]))
+                rings.append(
+                    (class_name(str(kind), names), [np.asarray(ring, np.float32)[:, :2] for ring in part])
+                )
     found = []
     for x, y in centres:
         inside = set()
@@ -115,7 +124,9 @@ class LabelledPatches:
     patients: NDArray[Any]
 
     @classmethod
-    def of(cls, lake: Lake, space: str, labels: Mapping[Place, str], *, most: int = 20_000) -> LabelledPatches:
+    def of(
+        cls, lake: Lake, space: str, labels: Mapping[Place, str], *, most: int = 20_000
+    ) -> LabelledPatches:
         """Those of the slides in the lake, at most `most` (spread evenly over them)."""
         by_slide: dict[str, dict[tuple[int, int], str]] = {}
         for (slide_id, x, y), name in labels.items():

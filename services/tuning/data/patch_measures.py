@@ -31,7 +31,9 @@ class PatchMeasures:
 
     @property
     def cellularity(self) -> str:
-        """"sparsely", "moderately" or "densely cellular"; "" near a border, where the next patch might say otherwise."""
+        """ "sparsely", "moderately" or "densely cellular"; "" near a border, and where most is open space."""
+        if self.pale >= _MOSTLY:
+            return ""  # the membranes of fat would count as nuclei
         for name, low, high in _CELLULARITY:
             if low <= self.nuclei < high and (name != "densely cellular" or self.direction < _FIBRES):
                 return name
@@ -43,7 +45,7 @@ class PatchMeasures:
         said = []
         if self.cellularity:
             said.append(("cellularity", f"The field is {self.cellularity}."))
-        if self.pale >= 0.5:
+        if self.pale >= _MOSTLY:
             said.append(("space", "Pale, open spaces fill most of it."))
         elif self.pale <= 0.03:
             said.append(("space", "There are hardly any open spaces."))
@@ -61,6 +63,8 @@ _CELLULARITY = (
 )
 #: Coherence above which structures run in one direction: muscle and stroma have 0.6 and more, tumours 0.2.
 _FIBRES = 0.45
+#: Share of pale pixels that is "most".
+_MOSTLY = 0.5
 
 
 def measure_patch(patch: NDArray[np.uint8]) -> PatchMeasures:

@@ -56,7 +56,9 @@ class PathologyGate:
         return margins
 
 
-def choose_margin(margins: NDArray[np.floating], pathology: NDArray[np.bool_], *, keep: float = 0.95) -> float:
+def choose_margin(
+    margins: NDArray[np.floating], pathology: NDArray[np.bool_], *, keep: float = 0.95
+) -> float:
     """The highest margin that still keeps a share `keep` of the texts known to be pathology, to two decimals."""
     return round(float(np.floor(np.quantile(margins[pathology], 1 - keep) * 100)) / 100, 2)
 

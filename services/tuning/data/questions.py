@@ -51,7 +51,9 @@ def questions_of(
     `pools` has what other patches of the cohort are, by kind: wrong choices come from there. A likeness is no sure
     answer, and is never asked about; what it names is no wrong choice either.
     """
-    true = [finding.value for finding in findings if finding.kind in ("tissue", "likeness", "diagnosis", "organ")]
+    true = [
+        finding.value for finding in findings if finding.kind in ("tissue", "likeness", "diagnosis", "organ")
+    ]
     for finding in findings:
         topic, right, evidence = finding.kind, finding.value, finding.evidence
         asks = _ASKS.get(topic)
@@ -74,7 +76,9 @@ def questions_of(
             yield from _yes_or_no(finding, pools.get(topic, ()), true, *key)
 
 
-def _yes_or_no(finding: Finding, pool: Iterable[str], true: Iterable[str], *key: object) -> Iterator[Question]:
+def _yes_or_no(
+    finding: Finding, pool: Iterable[str], true: Iterable[str], *key: object
+) -> Iterator[Question]:
     """Whether most of the patch is its tissue, or another; as often the one as the other."""
     chance = keyed_random("mainly", *key)
     told = {plain(each) for each in true}

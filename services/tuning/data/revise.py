@@ -21,7 +21,9 @@ __all__ = ["Corruption", "Revision", "corrupt", "reviser_rows", "revise", "sente
 Operation = Literal["add", "delete", "edit"]
 _OPERATIONS: tuple[Operation, ...] = ("add", "delete", "edit")
 #: A name that qualifies another word ("lymphoid cells", "necrotic areas"): a noun in its place would be bad English.
-_QUALIFIES = re.compile(r"\w(?:ic|al|ous|oid|ar|ed)\b|\b(?:atypical|malignant)\b|\s(?:cells?|nuclei|changes?|areas?)\b")
+_QUALIFIES = re.compile(
+    r"\w(?:ic|al|ous|oid|ar|ed)\b|\b(?:atypical|malignant)\b|\s(?:cells?|nuclei|changes?|areas?)\b"
+)
 _END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9])")
 
 
@@ -60,7 +62,9 @@ def revise(caption: str, held: Iterable[str]) -> Revision:
     return Revision(" ".join(kept), tuple(removed))
 
 
-def corrupt(caption: str, operation: Operation, others: Sequence[str], chance: random.Random) -> Corruption | None:
+def corrupt(
+    caption: str, operation: Operation, others: Sequence[str], chance: random.Random
+) -> Corruption | None:
     """The caption with one finding added (a sentence of another caption), deleted or edited.
 
     What is added or put in its place is named nowhere in the caption, so that it is wrong there. None where the caption

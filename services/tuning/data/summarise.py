@@ -55,7 +55,11 @@ def _cut(sentence: str, most: int, count: Callable[[str], int]) -> str:
     low, high = 0, len(words)  # a word more is never a token less
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if count(" ".join(words[:middle]).rstrip(",;") + ".") <= most else (low, middle - 1)
+        low, high = (
+            (middle, high)
+            if count(" ".join(words[:middle]).rstrip(",;") + ".") <= most
+            else (low, middle - 1)
+        )
     if not low:  # one word of more tokens than there may be
         letters = words[0]
         while len(letters) > 1 and count(letters) > most:

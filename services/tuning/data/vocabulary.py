@@ -96,7 +96,8 @@ _NO = re.compile(
 )
 #: Where a denial ends though its sentence goes on: "no atypia but necrosis", "no necrosis, the stroma is …".
 _ENDS = re.compile(
-    r"\b(?:but|however|with|is|are|was|were|shows?|suggest\w*|indicat\w*|display\w*|while|whereas)\b", re.IGNORECASE
+    r"\b(?:but|however|with|is|are|was|were|shows?|suggest\w*|indicat\w*|display\w*|while|whereas)\b",
+    re.IGNORECASE,
 )
 
 
