@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from slidelake.services.tuning.data.row import Evidence, PatchPlace, TuningRow, Turn, row_id
 
 if TYPE_CHECKING:
-    from slidelake.services.tuning.data.assemble import Assembly, assemble
+    from slidelake.services.tuning.data.assemble import Assembly
     from slidelake.services.tuning.data.duplicates import Duplicates
     from slidelake.services.tuning.data.generator import (
         Generator,
@@ -43,7 +43,6 @@ __all__ = [
     "TuningRow",
     "Turn",
     "Verified",
-    "assemble",
     "check_splits",
     "generator_kind",
     "make_report_data",
@@ -71,7 +70,6 @@ _HOME = {
     "Run": "pipeline",
     "Step": "pipeline",
     "Verified": "verify",
-    "assemble": "assemble",
     "check_splits": "split",
     "generator_kind": "generator",
     "make_report_data": "report_rows",

@@ -16,7 +16,6 @@ __all__ = ["Duplicates", "plain_words"]
 #: 16 bands of 4 hashes: two texts of Jaccard 0.8 meet in a band with probability 0.9998, of 0.5 with 0.64.
 _BANDS, _ROWS = 16, 4
 _SHINGLE = 3
-_PRIME = np.uint64(2**61 - 1)
 
 
 def plain_words(text: str) -> list[str]:
@@ -41,8 +40,8 @@ class Duplicates:
 
     def __post_init__(self) -> None:
         random = np.random.default_rng(self.seed)
-        self._a = random.integers(1, 2**31, _BANDS * _ROWS, dtype=np.uint64)
-        self._b = random.integers(0, 2**31, _BANDS * _ROWS, dtype=np.uint64)
+        self._a, self._b = random.integers(0, 2**64, (2, _BANDS * _ROWS), dtype=np.uint64)
+        self._a |= np.uint64(1)
 
     def find(self, name: str, text: str, group: str = "") -> tuple[Literal["exact", "near"], str] | None:
         """How a text repeats one that was shown before, and that one's name; None where it is new, and now kept."""
@@ -67,9 +66,8 @@ class Duplicates:
     def _keys(self, shingles: NDArray[np.uint64], group: str) -> list[tuple[str, int, bytes]]:
         if not len(shingles):
             return []
-        # (hashes, shingles), the low 31 bits of each, so that products stay below 2^62.
-        low = shingles & np.uint64(2**31 - 1)
-        hashes = (self._a[:, None] * low[None, :] + self._b[:, None]) % _PRIME
+        # (hashes, shingles): multiply and add modulo 2^64, of which the upper half is well mixed.
+        hashes = (self._a[:, None] * shingles[None, :] + self._b[:, None]) >> np.uint64(32)
         least = hashes.min(axis=1).reshape(_BANDS, _ROWS)
         return [(group, band, least[band].tobytes()) for band in range(_BANDS)]
 

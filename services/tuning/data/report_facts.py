@@ -41,7 +41,7 @@ class ReportFact:
 
 _NEAR = 160
 _ROMAN = {"i": "1", "ii": "2", "iii": "3", "iv": "4", "1": "1", "2": "2", "3": "3", "4": "4"}
-_GRADE = r"(?:grade\s*)?(IV|I{1,3}|[1-4])(?![\w.]|\s*(?:[-–+]|and|to|or|x|&)\s*\w)"
+_GRADE = r"(?:grade\s*)?(IV|I{1,3}|[1-4])(?!\w|\.\d|\s*(?:[-–+]|and|to|or|x|&)\s*\w)"
 _WHO = re.compile(rf"\bWHO\)?[\s:,(]*grade[\s:,(]*{_GRADE}", re.IGNORECASE)
 _FUHRMAN = re.compile(rf"\bfuhrman(?:'?s)?\s*(?:nuclear\s*)?grade[\s:(]*(?:is\s*)?{_GRADE}", re.IGNORECASE)
 _GLEASON = re.compile(

@@ -164,7 +164,10 @@ def state_of(text: str, match: re.Match[str], *, entity: bool = False) -> tuple[
         governs = _DENIES.fullmatch(denial[0]) and len(between) <= _DENIED and not _TURNS.search(between)
         if re.search(r"\n\s*[A-Z]", between) and not between.isupper():
             governs = False  # the line before has a statement of its own
-        return ("absent", *quote_of(text, start, end)) if governs and not _AFTER.match(after) else None
+        follows = _AFTER.match(after)
+        if not governs or (follows and follows["no"]):
+            return None
+        return "absent", *quote_of(text, start, end + (follows.end() if follows else 0))
     follows = _AFTER.match(after)
     if follows:
         quoted = quote_of(text, start, end + follows.end())
