@@ -1,6 +1,7 @@
 """Representative patches → describe → revise → summarise → captions, and questions about the same patches.
 
-After PathGen-1.6M, whose describing and revising models are a generator here, or rules: what labels, labelled neighbours,
+After PathGen-1.6M, whose describing and revising models are a generator here, or rules: what labels,
+labelled neighbours,
 measures of the pixels and the patient's reports hold. Whatever a generator writes, what none of these holds goes.
 """
 
@@ -24,16 +25,15 @@ from slidelake.services.tuning.data.describe import (
     describe,
     facts_of_reports,
     findings_of_patch,
-    measures_told,
 )
 from slidelake.services.tuning.data.generator import Generator, Prompt, reply_problem
 from slidelake.services.tuning.data.patch_labels import LabelledPatches, Neighbours, Place, drawn_classes
-from slidelake.services.tuning.data.patch_measures import PatchMeasures, measure_patch
+from slidelake.services.tuning.data.patch_measures import measure_patch
 from slidelake.services.tuning.data.pipeline import Item, Made
 from slidelake.services.tuning.data.questions import questions_of
 from slidelake.services.tuning.data.report_rows import cases_of
 from slidelake.services.tuning.data.request import DataRequest
-from slidelake.services.tuning.data.revise import reviser_rows, revise
+from slidelake.services.tuning.data.revise import revise, reviser_rows
 from slidelake.services.tuning.data.row import Evidence, PatchPlace, TuningRow, Turn, row_id
 from slidelake.services.tuning.data.summarise import MOST_TOKENS, summarise
 from slidelake.services.tuning.data.tokens import TOKENIZER
@@ -59,8 +59,10 @@ _SYSTEM = (
     " sizes or numbers. Answer with the caption alone."
 )
 _ABOUT = (
-    "Captions of representative patches and questions about them. What they say rests on labels, on labelled patches that"
-    " look alike (said as a likeness, never asked about), on measures of the pixels and on spans of the patient's reports."
+    "Captions of representative patches and questions about them. What they say rests on labels, on"
+    " labelled patches that"
+    " look alike (said as a likeness, never asked about), on measures of the pixels and on spans of the"
+    " patient's reports."
     f" Captions have at most {MOST_TOKENS} tokens of {TOKENIZER}."
 )
 
@@ -127,6 +129,8 @@ def make_caption_data(
         )
     space = slides[0].space
     run = request.run("captions", {**options.to_dict(), "space": space, "rules": RULES_VERSION})
+    if progress is not None:
+        progress("start", total=len(slides))
     with run.held(), Pixels(lake.store, space) as pixels:
         cohort = _cohort(lake, slides, options, request)
         written = run.step(
@@ -224,7 +228,7 @@ def rows_of_slide(
         dropped += refused
         made_by = {
             "selected": pick.reason,
-            "measures": dict(measures_told(measures)),
+            "measures": measures.to_dict() if measures is not None else {},
             "rules": RULES_VERSION,
             "seed": seed,
         }

@@ -1,7 +1,8 @@
 """Image–text pairs made clean: rules in order, each with its count; what is left becomes rows with their evidence.
 
 After PA-LLaVA's cleaning: pairs that are not of pathology go (a gate on the text, and on the picture where it is at
-hand), then those of animals, short captions, and what repeats another text or picture. What is looked at alone (margins,
+hand), then those of animals, short captions, and what repeats another text or picture. What is looked at
+alone (margins,
 pictures) is a step that can resume; the rules that compare pairs go through all of them in their order.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,7 @@ from slidelake.services.tuning.data.row import Evidence, TuningRow, Turn, row_id
 if TYPE_CHECKING:
     from slidelake.services.tuning.data.pathology_gate import PathologyGate as Gate
 
-__all__ = ["RULES", "CleaningOptions", "clean", "tidy"]
+__all__ = ["RULES", "CleaningOptions", "clean", "number_of_batches", "tidy"]
 
 #: In the order in which they are asked; a pair is dropped by the first.
 RULES = (
@@ -136,11 +137,21 @@ def tidy(text: str) -> str:
     return " ".join(_BOX.sub(" ", text).split()).strip(" ,")
 
 
-def _batches(sources: Sequence[Path], options: CleaningOptions) -> Iterator[Item[list[list[Pair]]]]:
+def number_of_batches(sources: Sequence[Path], options: CleaningOptions) -> int:
+    """How many items the step "look" has; reads the files once."""
+    return -(-sum(1 for _ in _pictures(sources, options)) // _BATCH)
+
+
+def _pictures(sources: Sequence[Path], options: CleaningOptions) -> Iterator[list[Pair]]:
+    """The pairs of each picture together, where they stand together in their file."""
     pairs = (
         pair for path in sources for pair in read_pairs(path, shape=options.shape, licence=options.licence)
     )
-    pictures = (list(group) for _, group in groupby(pairs, key=lambda each: (each.source, each.picture)))
+    return (list(group) for _, group in groupby(pairs, key=lambda each: (each.source, each.picture)))
+
+
+def _batches(sources: Sequence[Path], options: CleaningOptions) -> Iterator[Item[list[list[Pair]]]]:
+    pictures = _pictures(sources, options)
     number = 0
     while batch := list(islice(pictures, _BATCH)):
         told = json_line([asdict(pair) for group in batch for pair in group])
@@ -179,8 +190,6 @@ def _look(batch: list[list[Pair]], options: CleaningOptions, gate: Gate) -> Iter
 
 
 def _cut(pair: Pair) -> Pair:
-    from dataclasses import replace
-
     return replace(pair, text=tidy(pair.text[:_CHARACTERS]), question=pair.question[:_CHARACTERS])
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from slidelake.errors import UsageError
 from slidelake.services.tuning.data.assemble import Assembly, assemble
-from slidelake.services.tuning.data.clean import CleaningOptions, clean
+from slidelake.services.tuning.data.clean import CleaningOptions, clean, number_of_batches
 from slidelake.services.tuning.data.pairs import pair_resolver
 from slidelake.services.tuning.data.pipeline import Item, Made
 from slidelake.services.tuning.data.request import DataRequest
@@ -23,7 +23,8 @@ from slidelake.services.tuning.data.zero_shot import image_resolver
 __all__ = ["make_clean_data", "source_resolvers", "unresolved"]
 
 _ABOUT = (
-    "Image–text pairs of other collections, cleaned: what is not of pathology, not of people, short, or a repeat is left"
+    "Image–text pairs of other collections, cleaned: what is not of pathology, not of people, short, or"
+    " a repeat is left"
     " out. Texts are the sources' own; whether what they say is right was not looked at."
 )
 
@@ -51,6 +52,8 @@ def make_clean_data(
         )
     digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in sources}
     run = request.run("clean", {**options.to_dict(), "sources": digests, "corrupted": corrupted})
+    if progress is not None:
+        progress("start", total=number_of_batches(sources, options))
     with run.held():
         steps = list(
             clean(
@@ -74,7 +77,6 @@ def make_clean_data(
         plan = Assembly(
             split=request.split, rows_per_picture=request.rows_per_picture, lance=request.lance, about=_ABOUT
         )
-        # Pairs, not pictures: of the step before, records are no rows.
         return assemble(run, tuple(steps), plan)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +91,8 @@ def findings_of_patch(
 ) -> tuple[list[Finding], Counter[str]]:
     """What is known of one patch, surest first, and how many findings were dropped by which rule.
 
-    A label that a person gave counts whatever else says; without one the labelled neighbours speak, unless a report says
+    A label that a person gave counts whatever else says; without one the labelled neighbours speak, unless
+    a report says
     that there is none of it. The diagnosis of the case is said of patches of tumour alone: it is not seen elsewhere.
     """
     dropped: Counter[str] = Counter()
@@ -129,8 +130,3 @@ def describe(findings: Sequence[Finding]) -> str:
 def _span(report: Report, digest: str, section: int, start: int, end: int) -> Evidence:
     begin, stop = section + start, section + end
     return Evidence("report", report.report_id, begin, stop, report.text[begin:stop], digest)
-
-
-def measures_told(measures: PatchMeasures | None) -> Mapping[str, float]:
-    """The measures for `made_by`."""
-    return measures.to_dict() if measures is not None else {}

@@ -19,8 +19,10 @@ _ANIMAL = re.compile(
 #: What follows, or comes before, an animal's name that names no animal's tissue.
 _AFTER = re.compile(
     r"""[-\s]*(?:'s[-\s]*)?(?:
-    tail|bite|bites|bitten|scratch|ear|eye|eyes|wire|fat|pox|coat|cry|mouth|flesh|vertebra\w*|bone[ ]disease|shoe|hoof|foot
-    |anti\w*|monoclonal|polyclonal|serum|albumin|double[ ]minute|typhus|virus|crease|bioprosthe\w*|prosthe\w*|valves?|pericardi\w*
+    tail|bite|bites|bitten|scratch|ear|eye|eyes|wire|fat|pox|coat|cry|mouth|flesh|vertebra\w*
+    |bone[ ]disease|shoe|hoof|foot
+    |anti\w*|monoclonal|polyclonal|serum|albumin|double[ ]minute|typhus|virus|crease|bioprosthe\w*
+    |prosthe\w*|valves?|pericardi\w*
     |heparin|insulin|gelatin|dander|hair|allerg\w*|keepers?|owners?|fanciers?|lung|milk|flu|influenza|papilloma\w*
     |tooth|teeth|fossa|muscle|of[ ]the[ ](?:leg|jaw|mouth)
     )(?!\w)""",

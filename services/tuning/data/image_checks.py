@@ -1,4 +1,5 @@
-"""Pictures of other people's pairs: opened safely, looked at for stained tissue, and told apart when nearly the same."""
+"""Pictures of other people's pairs: opened safely, looked at for stained tissue, and told apart when
+nearly the same."""
 
 from __future__ import annotations
 

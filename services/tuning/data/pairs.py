@@ -196,7 +196,7 @@ def _pathgen(record: Mapping[str, Any], source: str, place: str) -> Iterator[Pai
     slide = _name(record.get("wsi_id"))
     found = _TCGA.match(slide)
     try:
-        x, y = (int(each) for each in record.get("position"))
+        x, y = (int(each) for each in record.get("position") or ())
         position = (x, y)
     except (TypeError, ValueError):
         position = None
@@ -226,23 +226,24 @@ def _quilt(record: Mapping[str, Any], source: str, place: str) -> Iterator[Pair]
 
 def _pathvqa(record: Mapping[str, Any], source: str, place: str) -> Iterator[Pair]:
     image = _name(record.get("img_id")) or place
-    groups = record.get("sentf") if isinstance(record.get("sentf"), dict) else {}
-    answers = record.get("labelf") if isinstance(record.get("labelf"), dict) else {}
+    asked, given_answers = record.get("sentf"), record.get("labelf")
+    groups: dict[str, Any] = asked if isinstance(asked, dict) else {}
+    answers: dict[str, Any] = given_answers if isinstance(given_answers, dict) else {}
     for group, questions in groups.items():
         given = answers.get(group) or []
         for number, question in enumerate(questions if isinstance(questions, list) else []):
             answer = given[number] if number < len(given) else None
             # {answer: weight}: the answers that people gave, and how sure they were.
-            best = (
-                max(answer, key=lambda each, w=answer: w[each]) if isinstance(answer, dict) and answer else ""
-            )
+            weights: dict[str, Any] = answer if isinstance(answer, dict) else {}
+            best = max(weights, key=weights.__getitem__) if weights else ""
             yield Pair(source, f"{image}/{number}", _text(best), image, question=_text(question), image=image)
 
 
 def _wsivqa(record: Mapping[str, Any], source: str, place: str) -> Iterator[Pair]:
     patient = _name(record.get("Id"))
     given = record.get("Choice")
-    choices = tuple(dict.fromkeys(each.strip() for each in given if isinstance(each, str) and each.strip())) if isinstance(given, list) else ()  # fmt: skip
+    texts = (each.strip() for each in given if isinstance(each, str)) if isinstance(given, list) else ()
+    choices = tuple(dict.fromkeys(filter(None, texts)))
     yield Pair(
         source,
         place,

@@ -37,8 +37,8 @@ def class_name(name: str, names: Mapping[str, str] | None = None) -> str:
 def read_labels(path: Path, names: Mapping[str, str] | None = None) -> dict[Place, str]:
     """(slide, x, y) to class, of a CSV with the columns slide or slide_id, x, y (level-0 px), class or label.
 
-    Raises UsageError for a file that lacks one, for a place that is no number, for one class only, and where a place has
-    two classes.
+    Raises UsageError for a file that lacks one, for a place that is no number, for one class only, and
+    where a place has two classes.
     """
     import pandas as pd
 
@@ -57,7 +57,8 @@ def read_labels(path: Path, names: Mapping[str, str] | None = None) -> dict[Plac
     missing = [wanted for wanted, name in columns.items() if not name]
     if missing:
         raise UsageError(
-            f"{path} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; it has {', '.join(table.columns)}",
+            f"{path} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)};"
+            f" it has {', '.join(table.columns)}",
             remedy="Give slide, x, y (level-0 px of the patch's corner) and class.",
         )
     labels: dict[Place, str] = {}
@@ -73,7 +74,8 @@ def read_labels(path: Path, names: Mapping[str, str] | None = None) -> dict[Plac
         name = class_name(row[columns["class"]].strip(), names)
         if labels.setdefault(place, name) != name:
             raise UsageError(
-                f"line {number} of {path}: the patch of {place[0]} at {place[1]}, {place[2]} is {labels[place]} and {name}",
+                f"line {number} of {path}: the patch of {place[0]} at {place[1]}, {place[2]}"
+                f" is {labels[place]} and {name}",
                 remedy="Give each patch one class.",
             )
     if len(set(labels.values())) < 2:
@@ -146,7 +148,7 @@ class LabelledPatches:
             if not rows:
                 continue
             rows = rows[:: -(-len(rows) // each)]
-            features.append(_units(np.asarray(bag.features[:])[rows]))
+            features.append(_units(np.asarray(bag.features[:], np.float32)[rows]))
             for row in rows:
                 x, y = coords[row]
                 places.append((slide_id, x, y))
@@ -179,7 +181,7 @@ class Neighbours:
 def _units(rows: Sequence[Any] | NDArray[Any]) -> NDArray[np.float32]:
     values = np.asarray(rows, np.float32)
     norms = np.linalg.norm(values, axis=1, keepdims=True)
-    units: NDArray[np.float32] = values / np.where(norms > 0, norms, 1.0)
+    units: NDArray[np.float32] = values / np.where(norms > 0, norms, np.float32(1.0))
     return units
 
 

@@ -1,6 +1,7 @@
 """Is a text about tissue under the microscope? How near it is to sentences that are, and to sentences that are not.
 
-The margin is the cosine with the nearest sentence of `PATHOLOGY` less that with the nearest of `OTHER`. A caption stands
+The margin is the cosine with the nearest sentence of `PATHOLOGY` less that with the nearest of `OTHER`. A
+caption stands
 for itself; the questions of one picture are put together, since few say by themselves what the picture shows.
 """
 
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["LEAST_MARGIN", "PathologyGate", "choose_margin", "said_of_picture"]
 
-#: What a text must reach. By `choose_margin` on 86 pictures of PathVQA's validation part, sorted by hand into micrographs
-#: and others (radiographs, photographs of organs and patients, drawings), one half of the collection: 0.01 keeps 95 % of
+#: What a text must reach. By `choose_margin` on 86 pictures of PathVQA's validation part, sorted by hand
+#: into micrographs
+#: and others (radiographs, photographs of organs and patients, drawings), one half of the collection: 0.01
+#: keeps 95 % of
 #: the micrographs there. At 0.0, on 55 of the other half: all 28 micrographs kept, 8 of 27 others dropped. What a text
 #: of three words does not say, it cannot drop: the gate errs to the side of keeping.
 LEAST_MARGIN = 0.0

@@ -28,6 +28,8 @@ _OPEN = {
     "organ": ("Name the organ of this tissue.",),
     "diagnosis": ("Name this tumour.",),
 }
+#: The share of patches that are asked about their case.
+_OF_CASE = 0.25
 _MAINLY = ("Is most of this patch {0}?", "Does this patch show mainly {0}?")
 
 
@@ -59,6 +61,11 @@ def questions_of(
         asks = _ASKS.get(topic)
         if asks is None:
             continue
+        # What is true of the whole case is asked of few of its patches, in one form, or it would crowd out the rest.
+        of_case = topic in ("organ", "diagnosis")
+        drawn = keyed_random("case", *key, topic).random() if of_case else 0.0
+        if drawn >= _OF_CASE:
+            continue
         asked = one_of(asks, *key, topic)
         if topic == "cellularity":
             wrong = [each for each in _CELLULARITY if each != right]
@@ -69,8 +76,9 @@ def questions_of(
             if chosen is None:
                 continue
             made = chosen
-        yield Question(topic, made.text, made.answer, "closed", made.choices, evidence)
-        if topic in _OPEN:
+        if not of_case or drawn < _OF_CASE / 2:
+            yield Question(topic, made.text, made.answer, "closed", made.choices, evidence)
+        if topic in _OPEN and (not of_case or drawn >= _OF_CASE / 2):
             yield Question(topic, one_of(_OPEN[topic], *key, topic, "open"), right, "open", (), evidence)
         if topic == "tissue":
             yield from _yes_or_no(finding, pools.get(topic, ()), true, *key)

@@ -16,7 +16,7 @@ from slidelake.services.tuning.data.choices import keyed_random
 from slidelake.services.tuning.data.row import TuningRow, Turn, row_id
 from slidelake.services.tuning.data.vocabulary import GROUPS, held_by, mentions
 
-__all__ = ["Corruption", "Revision", "corrupt", "reviser_rows", "revise", "sentences"]
+__all__ = ["Corruption", "Revision", "corrupt", "revise", "reviser_rows", "sentences"]
 
 Operation = Literal["add", "delete", "edit"]
 _OPERATIONS: tuple[Operation, ...] = ("add", "delete", "edit")

@@ -14,7 +14,8 @@ __all__ = ["MOST_TOKENS", "summarise"]
 #: What CLIP's text encoders read.
 MOST_TOKENS = 77
 _FILLER = re.compile(
-    r"^(?:the|this) (?:provided )?(?:microscopic |histolog\w+ |histopatholog\w+ )?(?:image|picture|photomicrograph|field|patch)\s+"
+    r"^(?:the|this) (?:provided )?(?:microscopic |histolog\w+ |histopatholog\w+ )?(?:image|picture|photomicrograph"
+    r"|field|patch)\s+"
     r"(?:shows?|displays?|reveals?|depicts?|features?|exhibits?)\s+",
     re.IGNORECASE,
 )
@@ -23,8 +24,8 @@ _FILLER = re.compile(
 def summarise(text: str, *, most: int = MOST_TOKENS, count: Callable[[str], int] = count_tokens) -> str:
     """The text, where it fits; else its sentences that name most that is not named yet, in their order.
 
-    A first sentence that alone is too long is cut at a comma, then at a word. Never more than `most` tokens; "" only for
-    a text without words.
+    A first sentence that alone is too long is cut at a comma, then at a word. Never more than `most`
+    tokens; "" only for a text without words.
     """
     text = " ".join(text.split())
     if not text or count(text) <= most:

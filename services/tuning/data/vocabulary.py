@@ -91,7 +91,8 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
     },
 }
 _NO = re.compile(
-    r"\b(?:no|not|non|without|absent|absence of|lacks?|lacking|negative for|free of|neither|nor|devoid of)\b([^.;]{0,90})$",
+    r"\b(?:no|not|non|without|absent|absence of|lacks?|lacking|negative for|free of"
+    r"|neither|nor|devoid of)\b([^.;]{0,90})$",
     re.IGNORECASE,
 )
 #: Where a denial ends though its sentence goes on: "no atypia but necrosis", "no necrosis, the stroma is …".

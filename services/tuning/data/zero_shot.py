@@ -1,7 +1,7 @@
 """Labelled patches → multiple choice about each: what zero-shot models are asked, and compared by.
 
-A folder a class (`folder/CLASS/*.png`), or a table of labels of a folder's images. Every item has all classes as choices
-(or `letters` of them), in an order of its own.
+A folder a class (`folder/CLASS/*.png`), or a table of labels of a folder's images. Every item has all
+classes as choices (or `letters` of them), in an order of its own.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ _ASKS = (
     "Which class does this patch belong to?",
 )
 _ABOUT = (
-    "Multiple-choice questions about labelled patches, for zero-shot evaluation or tuning: one right class among letters"
+    "Multiple-choice questions about labelled patches, for zero-shot evaluation or tuning: one right"
+    " class among letters"
     " in an order of its own. Pictures are copies of the labelled files."
 )
 
@@ -52,8 +53,10 @@ class LabelledImage:
 
 @dataclass(frozen=True)
 class ZeroShotOptions:
-    """`names` says classes in other words. `patient_pattern` finds the patient in a file's name (its first group); where
-    there is none, each file is its own patient, and near copies of one patch may end up in two splits. `letters` choices
+    """`names` says classes in other words. `patient_pattern` finds the patient in a file's name (its first
+    group); where
+    there is none, each file is its own patient, and near copies of one patch may end up in two splits.
+    `letters` choices
     an item (None: all classes, up to 10). `near_bits`: pictures whose hashes differ in at most so many of 64 bits are
     one; -1 keeps all but equal files."""
 
@@ -147,9 +150,18 @@ def make_zero_shot_data(
         "letters": options.letters, "near_bits": options.near_bits,
     }  # fmt: skip
     run = request.run("vqa", told)
+    if progress is not None:
+        progress("start", total=len(images))
     with run.held():
-        looked = run.step("items", _items(folder, images, options), lambda each: _made(run.folder, folder, each, classes, request, options), progress=progress)  # fmt: skip
-        return assemble(run, (looked,), Assembly(split=request.split, lance=request.lance, about=_ABOUT))
+        made = run.step(
+            "items",
+            _items(folder, images, options),
+            lambda each: _made(run.folder, folder, each, classes, request, options),
+            shard=256,
+            progress=progress,
+        )
+        plan = Assembly(split=request.split, lance=request.lance, about=_ABOUT)
+        return assemble(run, (made,), plan)
 
 
 def image_resolver(folder: Path) -> Resolver:
