@@ -9,8 +9,7 @@ __all__ = ["FINDINGS", "Finding", "phrase"]
 
 
 def phrase(pattern: str) -> re.Pattern[str]:
-    """A pattern in which each space stands for any white space or hyphen: lines are wrapped, and scans are
-    spaced out."""
+    """A pattern in which each space stands for any white space or hyphen: lines are wrapped, and scans are spaced out."""
     spaced = pattern.replace(" ?", r"[\s-]*").replace(" ", r"[\s-]+")
     return re.compile(rf"\b(?:{spaced})\b", re.IGNORECASE)
 
@@ -55,8 +54,7 @@ FINDINGS = {
     "necrosis": Finding(
         "tumor necrosis",
         phrase(
-            r"(?:tumou?r(?:al)?|coagulative|geographic|comedo|extensive|pseudopalisading|palisading)
-            necrosis|necrosis of (?:the )?tumou?r"
+            r"(?:tumou?r(?:al)?|coagulative|geographic|comedo|extensive|pseudopalisading|palisading) necrosis|necrosis of (?:the )?tumou?r"
         ),
     ),
     "extranodal-extension": Finding(
@@ -70,12 +68,10 @@ FINDINGS = {
         phrase(r"seminal vesicles? (?:invasion|involvement)|(?:invasion|involvement) of (?:the )?seminal vesicles?"),
     ),
     "renal-vein-invasion": Finding(
-        "renal vein invasion", phrase(r"renal vein (?:invasion|involvement)|(?:invasion|involvement) of"
-        " (?:the )?renal vein")
+        "renal vein invasion", phrase(r"renal vein (?:invasion|involvement)|(?:invasion|involvement) of (?:the )?renal vein")
     ),
     "microvascular-proliferation": Finding(
-        "microvascular proliferation", phrase(r"(?:micro ?vascular|endothelial|vascular) (?:cell"
-        " )?(?:proliferation|hyperplasia)")
+        "microvascular proliferation", phrase(r"(?:micro ?vascular|endothelial|vascular) (?:cell )?(?:proliferation|hyperplasia)")
     ),
     "sarcomatoid": Finding(
         "sarcomatoid features", phrase(r"sarcomatoid (?:features?|differentiation|component|change)"), plural=True
@@ -89,8 +85,7 @@ FINDINGS = {
     "squamous-differentiation": Finding("squamous differentiation", phrase(r"squamous differentiation")),
     "psammoma-bodies": Finding("psammoma bodies", phrase(r"psammoma bod(?:y|ies)"), plural=True),
     "cirrhosis": Finding("cirrhosis", phrase(r"(?:liver |macronodular |micronodular )?cirrhosis"), entity=True),
-    "steatosis": Finding("steatosis", phrase(r"(?:macrovesicular |microvesicular )?steatosis|fatty"
-    " change"), entity=True),
+    "steatosis": Finding("steatosis", phrase(r"(?:macrovesicular |microvesicular )?steatosis|fatty change"), entity=True),
     "cholecystitis": Finding("cholecystitis", phrase(r"cholecystitis"), entity=True),
     "gallstones": Finding("gallstones", phrase(r"cholelithiasis|gallstones?"), entity=True, plural=True),
     "pancreatitis": Finding("chronic pancreatitis", phrase(r"chronic (?:and acute )?pancreatitis"), entity=True),
@@ -99,8 +94,8 @@ FINDINGS = {
     "endometriosis": Finding("endometriosis", phrase(r"endometriosis"), entity=True),
     "prostatic-hyperplasia": Finding(
         "benign prostatic hyperplasia",
-        phrase(r"(?:benign|nodular|glandular and stromal)(?: prostatic| adenomatous)? hyperplasia(?: of
-        (?:the )?prostate)?"), entity=True,
+        phrase(r"(?:benign|nodular|glandular and stromal)(?: prostatic| adenomatous)? hyperplasia(?: of (?:the )?prostate)?"),
+        entity=True,
     ),
     "diverticulosis": Finding("diverticulosis", phrase(r"diverticulosis"), entity=True),
     "tubular-adenoma": Finding("tubular adenoma", phrase(r"tubular adenomas?"), entity=True),

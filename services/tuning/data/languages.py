@@ -14,8 +14,7 @@ __all__ = ["language_of"]
 
 _WORDS = {
     "en": "the of and is are with in to no not for from by this was were as on at or an shows seen identified present",
-    "de": "der die das und ist sind mit im von zu nicht ein eine eines einer den dem des kein keine auf"
-    " wird wurden sowie",
+    "de": "der die das und ist sind mit im von zu nicht ein eine eines einer den dem des kein keine auf wird wurden sowie",
     "fr": "le la les et est sont avec dans du des une un pas aucun aucune sur au aux ce cette par chez ont été",
     "es": "el los las y es son con en del una un no sin se que por para presenta muestra observa lesión al",
     "pt": "o os e é são com em do da dos das uma um não sem que por para apresenta ao no na nos",

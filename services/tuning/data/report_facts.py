@@ -1,5 +1,4 @@
-"""The facts that a report states and rules can read: kind of tumour, organ, side, grade, stage, nodes,
-margins, findings.
+"""The facts that a report states and rules can read: kind of tumour, organ, side, grade, stage, nodes, margins, findings.
 
 Precision before number: a topic on which one report says two things is left out, and counted.
 """

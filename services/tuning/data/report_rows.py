@@ -214,8 +214,8 @@ def report_rows(
     """The rows of a lake's reports, patient by patient, not yet divided into splits.
 
     Without a generator facts are read by rules. `wordings` is how many ways each is asked in: more of them are more
-    text for the same slides. Raises UnknownSpaceError for several spaces and none named, EndpointError
-    where the endpoint is gone.
+    text for the same slides. Raises UnknownSpaceError for several spaces and none named, EndpointError where the endpoint
+    is gone.
     """
     for item in cases_of(lake, space):
         rows, _ = rows_of_case(

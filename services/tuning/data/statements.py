@@ -57,8 +57,7 @@ _ABSENT = (
     r"(?:not\s*(?:id\s*entified|seen|present|detected|observed|found|involved|evident|noted)|absent|none|negative(?!\s+for)"
     r"|uninvolved|no(?=\s*(?:[\n.,;(]|$)|\s+evidence))"
 )
-_PRESENT =
-r"(?:present|identified|yes|positive|seen|noted|detected|observed|found|extensive|multi-?focal(?:ly)?|focal(?:ly)?)"
+_PRESENT = r"(?:present|identified|yes|positive|seen|noted|detected|observed|found|extensive|multi-?focal(?:ly)?|focal(?:ly)?)"
 _IS = r"(?:(?:is|are|was|were|has been|have been)\s+)?(?:also\s+|focally\s+|clearly\s+)?"
 #: "X: absent", "X\nNot identified", "X - present", "X (small vessel): IS SEEN".
 _LABEL = re.compile(
