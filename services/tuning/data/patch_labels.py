@@ -181,7 +181,7 @@ class Neighbours:
 def _units(rows: Sequence[Any] | NDArray[Any]) -> NDArray[np.float32]:
     values = np.asarray(rows, np.float32)
     norms = np.linalg.norm(values, axis=1, keepdims=True)
-    units: NDArray[np.float32] = values / np.where(norms > 0, norms, np.float32(1.0))
+    units: NDArray[np.float32] = (values / np.where(norms > 0, norms, 1.0)).astype(np.float32)
     return units
 
 
