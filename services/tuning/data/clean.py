@@ -42,7 +42,7 @@ __all__ = ["RULES", "CleaningOptions", "clean", "number_of_batches", "tidy"]
 RULES = (
     "no-text", "too-long", "duplicate-id", "answer-not-among-choices", "image-path-refused", "image-missing",
     "image-unreadable", "image-too-small", "not-pathology-text", "not-pathology-image", "not-human", "short-caption",
-    "exact-duplicate-text", "near-duplicate-text", "near-duplicate-image",
+    "near-duplicate-image", "exact-duplicate-text", "near-duplicate-text",
 )  # fmt: skip
 #: Pictures whose texts are put through the encoder at a time.
 _BATCH = 64
@@ -246,13 +246,16 @@ def _repeats(
     """The rule that drops a pair for what came before it. Questions are compared among those of their picture."""
     name = f"{pair.source}#{pair.record}"
     group = f"{pair.source}#{pair.picture}" if pair.question else ""
+    # Pictures first, kept last: what is dropped for its text must not drop what comes after for its picture, nor the
+    # other way round. Several pairs may be about one picture; another picture that shows the same may not.
+    seen = not image or pair.picture in kept
+    if not seen and pictures.nearest(int(image["hash"], 16), image["sha256"]) is not None:
+        return "near-duplicate-image"
     found = texts.find(name, f"{pair.question} {tidy(pair.text)}", group)
     if found is not None:
         return f"{found[0]}-duplicate-text"
-    # Several pairs may be about one picture; another picture that shows the same may not.
-    if image and pair.picture not in kept:
-        if pictures.find_hash(name, int(image["hash"], 16), image["sha256"]) is not None:
-            return "near-duplicate-image"
+    if not seen:
+        pictures.add(name, int(image["hash"], 16), image["sha256"])
         kept.add(pair.picture)
     return ""
 

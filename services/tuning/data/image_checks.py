@@ -130,21 +130,27 @@ class ImageDuplicates:
 
     def find(self, name: str, image: NDArray[np.uint8], sha256: str) -> str | None:
         """The name of the picture that this one repeats; None where it is new, and now kept."""
-        return self.find_hash(name, image_hash(image), sha256)
+        hashed = image_hash(image)
+        found = self.nearest(hashed, sha256)
+        if found is None:
+            self.add(name, hashed, sha256)
+        return found
 
-    def find_hash(self, name: str, hashed: int, sha256: str) -> str | None:
-        """`find` for a picture whose hash is known."""
+    def nearest(self, hashed: int, sha256: str) -> str | None:
+        """The name of the kept picture that one with this hash and digest repeats, or None."""
         if sha256 in self._files:
             return self._files[sha256]
-        if self._count:
-            apart = np.bitwise_count(self._hashes[: self._count] ^ np.uint64(hashed))
-            nearest = int(apart.argmin())
-            if apart[nearest] <= self.most:
-                return self._names[nearest]
+        if not self._count:
+            return None
+        apart = np.bitwise_count(self._hashes[: self._count] ^ np.uint64(hashed))
+        at = int(apart.argmin())
+        return self._names[at] if apart[at] <= self.most else None
+
+    def add(self, name: str, hashed: int, sha256: str) -> None:
+        """Keep a picture."""
         if self._count == len(self._hashes):
             self._hashes = np.concatenate([self._hashes, np.zeros_like(self._hashes)])
         self._hashes[self._count] = hashed
         self._count += 1
         self._files[sha256] = name
         self._names.append(name)
-        return None

@@ -80,7 +80,11 @@ def measure_patch(patch: NDArray[np.uint8]) -> PatchMeasures:
     scaled = np.clip(haematoxylin * 100, 0, 255).astype(np.uint8)
     otsu, _ = cv2.threshold(scaled, 0, 255, cv2.THRESH_OTSU)
     nuclei = scaled > otsu
-    if not nuclei.any() or haematoxylin[nuclei].mean() - haematoxylin[~nuclei].mean() < _APART:
+    if (
+        not nuclei.any()
+        or nuclei.all()
+        or haematoxylin[nuclei].mean() - haematoxylin[~nuclei].mean() < _APART
+    ):
         nuclei = np.zeros_like(nuclei)
     pale = density.mean(-1) < _PALE
     rest = ~nuclei & ~pale

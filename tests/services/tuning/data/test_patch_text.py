@@ -8,19 +8,19 @@ import pytest
 from slidelake.errors import UsageError
 from slidelake.services.tuning.data.choices import lettered, plain, with_distractors
 from slidelake.services.tuning.data.human import animal_in
-from slidelake.services.tuning.data.revise import corrupt, reviser_rows, revise
+from slidelake.services.tuning.data.revise import corrupt, revise, reviser_rows
 from slidelake.services.tuning.data.row import Evidence, TuningRow, Turn
 from slidelake.services.tuning.data.summarise import MOST_TOKENS, summarise
 from slidelake.services.tuning.data.tokens import count_tokens
 from slidelake.services.tuning.data.vocabulary import held_by, mentions
 
-CAPTION = (
-    "Glands lie in a fibrous stroma. Lymphocytes surround them. There is no necrosis. Mitotic figures are prominent."
-)
+CAPTION = "Glands lie in a fibrous stroma. Lymphocytes surround them. There is no necrosis. Mitotic figures are prominent."
 
 
 def test_the_right_choice_stands_at_every_letter_as_often():
-    places = Counter(lettered("Which?", "fat", ["muscle", "stroma", "glands"], 0, n).right for n in range(400))
+    places = Counter(
+        lettered("Which?", "fat", ["muscle", "stroma", "glands"], 0, n).right for n in range(400)
+    )
     assert set(places) == {0, 1, 2, 3}
     assert min(places.values()) > 70
     made = lettered("Which?", "fat", ["muscle"], 0, 1)
@@ -36,7 +36,15 @@ def test_choices_that_say_the_same_or_are_none_are_refused(wrong):
 
 
 def test_no_distractor_is_true_as_well():
-    pool = ["invasive ductal carcinoma", "Ductal carcinoma", "fat", "the stroma", "lymphocytes", "lymphocyte", "muscle"]
+    pool = [
+        "invasive ductal carcinoma",
+        "Ductal carcinoma",
+        "fat",
+        "the stroma",
+        "lymphocytes",
+        "lymphocyte",
+        "muscle",
+    ]
     for seed in range(50):
         made = with_distractors("Which?", "ductal carcinoma", pool, ["stroma"], seed)
         assert made is not None
@@ -46,7 +54,10 @@ def test_no_distractor_is_true_as_well():
 
 
 def test_a_denial_reaches_over_a_list_and_ends_with_its_statement():
-    said = {each.name: each.denied for each in mentions("No necrosis, haemorrhage or atypia, but lymphocytes; mucin.")}
+    said = {
+        each.name: each.denied
+        for each in mentions("No necrosis, haemorrhage or atypia, but lymphocytes; mucin.")
+    }
     assert said == {
         "necrosis": True,
         "haemorrhage": True,
@@ -82,14 +93,21 @@ def test_a_corruption_changes_one_finding_and_says_how_to_undo_it(operation):
 
 
 def test_a_caption_of_one_plain_sentence_cannot_be_corrupted():
-    assert all(corrupt("Nothing is seen.", each, [], random.Random(0)) is None for each in ("add", "delete", "edit"))
+    assert all(
+        corrupt("Nothing is seen.", each, [], random.Random(0)) is None for each in ("add", "delete", "edit")
+    )
 
 
 def test_reviser_rows_take_what_they_add_from_their_own_split():
     def row(number, text, split):
         evidence = (Evidence("patch", "s"),)
         return TuningRow(
-            f"{number}", "caption", f"p{number}", (Turn("user", "?"), Turn("assistant", text)), evidence, split=split
+            f"{number}",
+            "caption",
+            f"p{number}",
+            (Turn("user", "?"), Turn("assistant", text)),
+            evidence,
+            split=split,
         )
 
     rows = [row(1, CAPTION, "train"), row(2, "Mucin is seen. Fat is seen.", "train")]
@@ -105,7 +123,11 @@ def test_reviser_rows_take_what_they_add_from_their_own_split():
 
 def test_summaries_keep_to_the_tokens_and_prefer_what_is_new():
     assert summarise(CAPTION) == CAPTION
-    long = "The image shows glands in a stroma. " + "It goes on and on about nothing at all. " * 20 + "Necrosis is seen."
+    long = (
+        "The image shows glands in a stroma. "
+        + "It goes on and on about nothing at all. " * 20
+        + "Necrosis is seen."
+    )
     short = summarise(long)
     assert count_tokens(short) <= MOST_TOKENS
     assert short.startswith("Glands in a stroma.") and short.endswith("Necrosis is seen.")
