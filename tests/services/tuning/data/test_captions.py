@@ -45,7 +45,8 @@ def test_captions_and_questions_agree_with_the_labels_and_resolve(made: tuple[La
     for row in rows:
         [place] = row.images
         label = labels.get((place.slide_id, place.x, place.y))
-        assert row.licence == "CC0" and row.slide_id == place.slide_id
+        assert row.licence == "CC0"
+        assert row.slide_id == place.slide_id
         if row.task == "caption":
             assert count_tokens(row.answer) <= MOST_TOKENS
             if label:
@@ -90,10 +91,12 @@ def test_what_a_generator_adds_is_taken_out_again(made: tuple[Lake, Path], tmp_p
         rows, dropped = rows_of_slide(lake, slide, cohort, options, seed=0, pixels=None, writer=Liar())
         captions += [row for row in rows if row.task == "caption"]
         removed += dropped["sentence-not-held"]
-    assert captions and removed == len(captions)
+    assert captions
+    assert removed == len(captions)
     for row in captions:
         assert "artilage" not in row.answer
-        assert row.made_by["generator"] == "liar" and row.evidence[-1].kind == "answer"
+        assert row.made_by["generator"] == "liar"
+        assert row.evidence[-1].kind == "answer"
 
 
 def test_a_lake_without_features_is_refused(tmp_path: Path):

@@ -19,14 +19,18 @@ from tests.services.tuning.data.pictures import grey, save, stained
 from tests.shared_data import shared
 
 TEXT = (
-    "Tumour cells with large hyperchromatic nuclei and prominent nucleoli form irregular glands in a desmoplastic stroma"
+    "Tumour cells with large hyperchromatic nuclei and prominent nucleoli form irregular glands in"
+    " a desmoplastic stroma"
     " with lymphocytes, plasma cells and areas of necrosis at the edge of the section."
 )
 OTHER = (
     "Normal colonic mucosa with straight crypts, many goblet cells and a lamina propria that holds few lymphocytes and"
     " eosinophils; there is neither atypia nor inflammation in this biopsy."
 )
-TALK = "Thank you all for watching today, and please remember to subscribe, like and share this channel with your friends."
+TALK = (
+    "Thank you all for watching today, and please remember to subscribe, like and share this"
+    " channel with your friends."
+)
 
 
 def lines(path: Path, records: list[dict[str, object]]) -> Path:
@@ -99,7 +103,8 @@ def test_each_rule_drops_its_pair_and_what_is_left_resolves(pairs: Path, tmp_pat
     rows = list(read_rows(out))
     assert {row.made_by["step"] for row in rows} == {"clean"}
     by_patient = {row.patient_id: row for row in rows}
-    assert by_patient["p1"].licence == "CC0" and by_patient["p1"].answer == TEXT
+    assert by_patient["p1"].licence == "CC0"
+    assert by_patient["p1"].answer == TEXT
     assert all(len(row.image_files) == 1 and (out / row.image_files[0]).is_file() for row in rows)
     assert not any(
         b"secret" in body or b"passwd" in body for name, body in bytes_of(out).items() if "rows" in name

@@ -14,7 +14,10 @@ from slidelake.services.tuning.data.summarise import MOST_TOKENS, summarise
 from slidelake.services.tuning.data.tokens import count_tokens
 from slidelake.services.tuning.data.vocabulary import held_by, mentions
 
-CAPTION = "Glands lie in a fibrous stroma. Lymphocytes surround them. There is no necrosis. Mitotic figures are prominent."
+CAPTION = (
+    "Glands lie in a fibrous stroma. Lymphocytes surround them. There is no necrosis. Mitotic"
+    " figures are prominent."
+)
 
 
 def test_the_right_choice_stands_at_every_letter_as_often():
@@ -78,10 +81,12 @@ def test_revision_takes_away_what_nothing_holds_and_what_denies_what_is_held():
 def test_a_corruption_changes_one_finding_and_says_how_to_undo_it(operation):
     other = "Large pools of mucin are seen. Calcification is present."
     made = corrupt(CAPTION, operation, [other], random.Random(1))
-    assert made is not None and made.text != CAPTION
+    assert made is not None
+    assert made.text != CAPTION
     if operation == "add":
         added = made.change.removeprefix("Remove: ")
-        assert added in made.text and added in other
+        assert added in made.text
+        assert added in other
         assert held_by(made.text) > held_by(CAPTION)
     elif operation == "delete":
         assert made.change.removeprefix("Add: ") in CAPTION
@@ -130,13 +135,15 @@ def test_summaries_keep_to_the_tokens_and_prefer_what_is_new():
     )
     short = summarise(long)
     assert count_tokens(short) <= MOST_TOKENS
-    assert short.startswith("Glands in a stroma.") and short.endswith("Necrosis is seen.")
+    assert short.startswith("Glands in a stroma.")
+    assert short.endswith("Necrosis is seen.")
 
 
 @pytest.mark.parametrize("text", ["glands " * 5000, "x" * 5000, "a, b; " * 900, "é" * 400])
 def test_a_sentence_without_an_end_is_cut(text):
     short = summarise(text)
-    assert short and count_tokens(short) <= MOST_TOKENS
+    assert short
+    assert count_tokens(short) <= MOST_TOKENS
 
 
 @pytest.mark.parametrize(

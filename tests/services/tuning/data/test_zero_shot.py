@@ -57,9 +57,11 @@ def test_every_patch_is_asked_about_once_and_patients_stay_together(patches: Pat
     splits: dict[str, set[str]] = {}
     for row in rows:
         assert sorted(row.choices) == ["adipose tissue", "stroma", "tumour"]
-        assert row.answer in row.question and row.licence == "MIT"
+        assert row.answer in row.question
+        assert row.licence == "MIT"
         splits.setdefault(row.patient_id, set()).add(row.split)
-    assert len(splits) == 8 and all(len(parts) == 1 for parts in splits.values())
+    assert len(splits) == 8
+    assert all(len(parts) == 1 for parts in splits.values())
     assert unresolved(out, {"image": image_resolver(out)}) == []
     (out / rows[0].image_files[0]).unlink()
     assert unresolved(out, {"image": image_resolver(out)}) == [
@@ -99,7 +101,8 @@ def test_a_table_of_labels_cannot_name_a_file_elsewhere(patches: Path, tmp_path:
     table = tmp_path / "labels.csv"
     table.write_text("image,class\n01_TUMOUR/0_x0.png,tumour\n../secret.png,fat\n02_STROMA/1_x1.png,stroma\n")
     counts = make_zero_shot_data(patches, DataRequest(tmp_path / "out"), ZeroShotOptions(labels=table))
-    assert counts["rows"] == 2 and counts["dropped"]["items"] == {"image-path-refused": 1}
+    assert counts["rows"] == 2
+    assert counts["dropped"]["items"] == {"image-path-refused": 1}
     table.write_text("image,kind\nx,y\n")
     with pytest.raises(UsageError, match="lacks the column class"):
         labelled_images(patches, ZeroShotOptions(labels=table))
@@ -130,7 +133,9 @@ def test_neighbours_speak_only_where_most_agree_and_never_for_their_own_patient(
     places = [("s", n, 0) for n in range(24)]
     known = LabelledPatches(rows, places, np.array(names, object), np.array(["p"] * 24, object))
     vote = Neighbours(known).vote(centres["bone"], "q")
-    assert vote is not None and vote[0] == "bone" and len(vote[1]) == 3
+    assert vote is not None
+    assert vote[0] == "bone"
+    assert len(vote[1]) == 3
     assert Neighbours(known).vote(centres["bone"], "p") is None
     mixed = LabelledPatches(rows, places, np.array(["fat", "bone"] * 12, object), known.patients)
     assert Neighbours(mixed).vote(centres["bone"], "q") is None
@@ -141,7 +146,8 @@ def test_measures_tell_sparse_from_dense_and_say_nothing_of_the_between():
     assert measure_patch(stained(1, 128, nuclei=0.45)).cellularity == "densely cellular"
     assert measure_patch(stained(1, 128, nuclei=0.26)).cellularity == ""
     empty = measure_patch(np.full((64, 64, 3), 240, np.uint8))
-    assert empty.cellularity == "" and [what for what, _ in empty.sentences] == ["space"]
+    assert empty.cellularity == ""
+    assert [what for what, _ in empty.sentences] == ["space"]
 
 
 SHARED_IDC = [path.parent.parent for path in shared("patches/idc/IDC_positive/*")[:1]]
@@ -151,7 +157,8 @@ SHARED_IDC = [path.parent.parent for path in shared("patches/idc/IDC_positive/*"
 def test_shared_patches_give_one_item_each_by_patient(folder: Path, tmp_path: Path):
     options = ZeroShotOptions(patient_pattern=r"^(\d+)_")
     counts = make_zero_shot_data(folder, DataRequest(tmp_path / "out"), options)
-    assert counts["rows"] == 480 and sum(counts["patients"].values()) == 24
+    assert counts["rows"] == 480
+    assert sum(counts["patients"].values()) == 24
     answers = Counter(
         json.loads(line)["turns"][-1]["text"][0]
         for line in (tmp_path / "out/rows.jsonl").read_text().splitlines()
