@@ -91,7 +91,7 @@ def test_each_rule_drops_its_pair_and_what_is_left_resolves(pairs: Path, tmp_pat
             "image-too-small": 1,
             "image-unreadable": 1,
             "near-duplicate-image": 1,
-            "near-duplicate-text": 2,
+            "near-duplicate-text": 1,
             "no-text": 2,
             "not-human": 1,
             "not-pathology-image": 1,
