@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from slidelake.services.cli import tune_data_patches
 from slidelake.services.cli.progress import WorkProgress
 from slidelake.services.cli.session import Session, command
 
@@ -55,6 +56,7 @@ def register(app: typer.Typer) -> None:
     )
     app.add_typer(group, name="tune-data")
     _register_reports(group)
+    tune_data_patches.register(group)
     _register_verify(group)
 
 
