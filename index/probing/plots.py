@@ -28,7 +28,7 @@ _STYLE: dict[str, Any] = {
     # Names of classes are names, whatever dollars they hold.
     "text.parse_math": False,
 }  # fmt: skip
-_NAME = 28
+_NAME = 40
 
 
 def draw_few_shot(results: Sequence[FewShot], path: str | Path, *, title: str = "") -> Path:
@@ -44,7 +44,7 @@ def draw_few_shot(results: Sequence[FewShot], path: str | Path, *, title: str = 
             axes.fill_between(
                 shots, [m.low for m in means], [m.high for m in means], color=colour, alpha=0.12, lw=0
             )
-            axes.plot(shots, [m.mean for m in means], "-", color=colour, lw=1.6, zorder=3)
+            axes.plot(moved, [m.mean for m in means], "-", color=colour, lw=1.6, zorder=3)
             errors = [[m.mean - m.low for m in means], [m.high - m.mean for m in means]]
             axes.errorbar(
                 moved, [m.mean for m in means], yerr=errors, fmt="o", ms=4.5, color=colour, lw=1.2, capsize=2.5,
