@@ -6,7 +6,7 @@ from slidelake.index.probing.labelled import Labelled
 from slidelake.index.probing.lake import lake_patches
 from slidelake.index.probing.plots import draw_few_shot, draw_robustness, draw_zero_shot
 from slidelake.index.probing.robustness import Robustness, robustness_index
-from slidelake.index.probing.zero_shot import TEMPLATES, ZeroShot, zero_shot
+from slidelake.index.probing.zero_shot import TEMPLATES, ZeroShot, check_reads_text, text_side, zero_shot
 
 __all__ = [
     "SHOTS",
@@ -16,6 +16,7 @@ __all__ = [
     "Labelled",
     "Robustness",
     "ZeroShot",
+    "check_reads_text",
     "draw_few_shot",
     "draw_robustness",
     "draw_zero_shot",
@@ -24,5 +25,6 @@ __all__ = [
     "lake_patches",
     "near_identical",
     "robustness_index",
+    "text_side",
     "zero_shot",
 ]

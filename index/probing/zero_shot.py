@@ -7,7 +7,7 @@ A class with several names has the mean over them as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,9 @@ from slidelake.index.probing.labelled import Labelled, owners
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["TEMPLATES", "ZeroShot", "zero_shot"]
+    from slidelake.store import FeatureStore
+
+__all__ = ["TEMPLATES", "ZeroShot", "check_reads_text", "text_side", "zero_shot"]
 
 #: `{}` stands for the class.
 TEMPLATES = (
@@ -81,13 +83,7 @@ def zero_shot(
     QueryError where the encoder has no `encode_text`, UsageError for templates without a place for the class, names
     of a class that is not there, text vectors that do not fit the features.
     """
-    encode = getattr(encoder, "encode_text", None)
-    if encode is None:
-        raise QueryError(
-            f"the encoder {encoder.spec.name} reads images alone: it cannot classify by words",
-            remedy="Use an encoder of images and text (a CONCH or PLIP, registered with an `encode_text` method), or "
-            "probe it with a few labels: `slidelake tune-eval few-shot`.",
-        )
+    encode = check_reads_text(encoder)
     classes, targets = rows.classes, rows.targets()
     called = _names(classes, names)
     bad = [each for each in templates if each.count("{}") != 1]
@@ -128,6 +124,27 @@ def zero_shot(
         {key: float(each.each_run()[0]) for key, each in zip(templates, alone, strict=True)},
         rows.notes,
     )
+
+
+def check_reads_text(encoder: PatchEncoder) -> Callable[[list[str]], npt.ArrayLike]:
+    """The encoder's `encode_text`, n texts to (n, D); raises QueryError where it has none."""
+    encode: Callable[[list[str]], npt.ArrayLike] | None = getattr(encoder, "encode_text", None)
+    if encode is None:
+        raise QueryError(
+            f"the encoder {encoder.spec.name} reads images alone: it cannot classify by words",
+            remedy="Use an encoder of images and text (a CONCH or PLIP, registered with an `encode_text` method), or "
+            "probe it with a few labels: `slidelake tune-eval few-shot`.",
+        )
+    return encode
+
+
+def text_side(store: FeatureStore, space: str) -> PatchEncoder:
+    """The encoder that made a space, where it reads text too; raises QueryError where it does not."""
+    from slidelake.index.space_encoder import space_encoder
+
+    encoder = space_encoder(store, space)
+    check_reads_text(encoder)
+    return encoder
 
 
 def _names(classes: Sequence[str], names: Mapping[str, Sequence[str]] | None) -> list[list[str]]:
