@@ -18,7 +18,7 @@ _NO_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _NO_AFTER = re.compile(
-    r"^[\s:,()-]{0,4}(?:(?:is|are|was|were|has|have|been|status|invasion|involvement|metastas[ie]s)\b[\s:]*){0,3}"
+    r"^[\s:,()-]{0,4}(?:(?:is|are|was|were|has|have|been|status|invasion|involvement|metastas[ie]s|mutation|expression|staining|amplification|codeletion)\b[\s:]*){0,3}"
     r"(?:not\b|absent|negative|none\b|no\b|excluded|unremarkable|uninvolved|free\b|wild)",
     re.IGNORECASE,
 )

@@ -5,20 +5,22 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from slidelake.index.reports import default_lexicon, read_terms, words_in
+from slidelake.index.reports import default_lexicon, number_of, read_terms, words_in
 from slidelake.services.tuning.evaluation.statements import Said, denied, sentences, worst
 
 __all__ = ["read_extent", "read_margins", "read_nodes", "read_site"]
 
 #: Concepts of the lexicon that are organs or regions; lymph nodes have a criterion of their own.
 _SITES = frozenset(
-    """
-    kidney; bladder; ureter; urethra; prostate; testis; seminal vesicle; liver; gallbladder; bile duct; pancreas;
-    spleen; stomach; oesophagus; small bowel; duodenum; jejunum; ileum; appendix; colon; caecum; sigmoid; rectum; anus;
-    lung; bronchus; pleura; trachea; larynx; pharynx; tonsil; tongue; floor of mouth; mouth; mandible; maxilla;
-    salivary gland; thyroid; parathyroid; adrenal; breast; ovary; fallopian tube; uterus; uterine lining; cervix;
-    vagina; vulva; brain; cerebellum; temporal; frontal; parietal; occipital; meninges; skin; bone; soft tissue
-    """.replace("\n", " ").strip().split("; ")
+    {
+        "kidney", "bladder", "ureter", "urethra", "prostate", "testis", "seminal vesicle", "liver", "gallbladder",
+        "bile duct", "pancreas", "spleen", "stomach", "oesophagus", "small bowel", "duodenum", "jejunum", "ileum",
+        "appendix", "colon", "caecum", "sigmoid", "rectum", "anus", "lung", "bronchus", "pleura", "trachea", "larynx",
+        "pharynx", "tonsil", "tongue", "floor of mouth", "mouth", "mandible", "maxilla", "salivary gland", "thyroid",
+        "parathyroid", "adrenal", "breast", "ovary", "fallopian tube", "uterus", "uterine lining", "cervix", "vagina",
+        "vulva", "brain", "cerebellum", "temporal", "frontal", "parietal", "occipital", "meninges", "skin", "bone",
+        "soft tissue",
+    }
 )  # fmt: skip
 #: Parts of one organ that reports name for one another; neither contradicts the other.
 _WITHIN = {"uterine lining": "uterus", "cervix": "uterus", "bronchus": "lung", "pleura": "lung"}
@@ -53,6 +55,9 @@ _NONE_HELD = re.compile(
     r"\b(?:containing|with|involved|positive)\b[^:\d]{0,40}:?\s*(?:0|none|zero)\b", re.IGNORECASE
 )
 _NODES_HELD = re.compile(r"\b(?:positive|involved|metasta\w+|with (?:tumou?r|carcinoma))\b", re.IGNORECASE)
+_POSITIVE_COUNT = re.compile(
+    r"\b(\d{1,3}|[a-z-]+)\s+(?:positive|involved|metastatic)\s+(?:\w+\s+)?(?:lymph\s+)?nod", re.IGNORECASE
+)
 
 _T = re.compile(r"(?<![A-Za-z])[cpy]{0,2}T\s?([0-4]|is)([a-d]?)(?![a-z\d])")
 _M = re.compile(r"(?<![A-Za-z])[cpy]{0,2}(?:T[0-4is]+[a-d]?\s?N[0-3OX][a-c]?\s?)?M([01])(?![\w])")
@@ -126,6 +131,13 @@ def read_nodes(text: str) -> list[Said]:
             if match:
                 counts[match[1]].append(float(match[2]))
         category = {term[2:3] for term in terms.numbers if term.startswith("n_")} - {"x"}
+        for match in _POSITIVE_COUNT.finditer(sentence):
+            if value := number_of(match[1].lower().split("-")) or (
+                int(match[1]) if match[1].isdigit() else 0
+            ):
+                # "Three positive nodes" counts those with tumour, not all.
+                counts["total"] = [each for each in counts["total"] if each != value]
+                counts["involved"].append(float(value))
         words, free = _NODE_WORD.search(sentence), _NODES_FREE.search(sentence)
         zero = (0 in counts["involved"] and free is not None) or _NONE_HELD.search(sentence) is not None
         held = not zero and (any(counts["involved"]) or bool(category - {"0"}))
