@@ -87,7 +87,7 @@ def few_shot(
     shots: Sequence[int] = SHOTS,
     seeds: int = 10,
     share: float = 1 / 3,
-    standardise: bool = True,
+    standardise: bool = False,
     short: Literal["skip", "refuse"] = "skip",
     epochs: int = 20,
     lr: float = 1e-2,
@@ -98,8 +98,9 @@ def few_shot(
     """Probe labelled rows with each number of `shots` a class; `share` of the patients is held out in each draw.
 
     Where a class has fewer rows to draw from than shots, that number is skipped, and `notes` say so
-    (`short="refuse"`: UsageError). `draws` bootstrap draws make the intervals. Raises UsageError for one class, a
-    class of one patient, no number of shots that can be drawn.
+    (`short="refuse"`: UsageError). Features are taken as they are, which is the protocol, or with `standardise` each
+    dimension centred and scaled by the rows that are not held out. `draws` bootstrap draws make the intervals. Raises
+    UsageError for one class, a class of one patient, no number of shots that can be drawn.
     """
     if not shots or min(shots) < 1 or seeds < 1 or not 0 < share < 1:
         raise UsageError(

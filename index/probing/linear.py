@@ -45,7 +45,7 @@ def fit_linear(
     pools: list[npt.NDArray[np.int64]],
     *,
     classes: int,
-    standardise: bool = True,
+    standardise: bool = False,
     epochs: int = 20,
     lr: float = 1e-2,
     seed: int = 0,

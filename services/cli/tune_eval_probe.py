@@ -68,7 +68,9 @@ def _register_few_shot(group: typer.Typer) -> None:
         seeds: Annotated[
             int, typer.Option(min=1, help="Draws, each with patients of its own held out.")
         ] = 10,
-        raw: Annotated[bool, typer.Option("--raw", help="Features as they are, not standardised.")] = False,
+        standardise: Annotated[
+            bool, typer.Option("--standardise", help="Centre and scale each dimension first.")
+        ] = False,
         strict: Annotated[
             bool, typer.Option("--strict", help="Refuse numbers of shots that a class does not have.")
         ] = False,
@@ -109,7 +111,7 @@ def _register_few_shot(group: typer.Typer) -> None:
                         rows,
                         shots=counts,
                         seeds=seeds,
-                        standardise=not raw,
+                        standardise=standardise,
                         short="refuse" if strict else "skip",
                         draws=draws,
                         seed=seed,
