@@ -6,8 +6,8 @@ features as they are, and `_standardised` beside. A third of the patients is hel
 known, nearly identical images (perceptual hashes within 6 bits in any of eight turns) are on one side. Numbers of shots
 that a class does not have are left out.
 
-`acc8_idc` is the balanced accuracy with 8 shots, with its 95 % interval over draws and patients; `gain8_idc` that of
-ours over the histogram, draw by draw on the same patients and shots. Zero-shot figures are of encoders that read text
+`acc8_idc` is the balanced accuracy with 8 shots, `_low` and `_high` its 95 % interval over draws and patients;
+`gain8_idc` ours less the histogram, a paired difference on the same patients and shots. Zero-shot figures are of encoders that read text
 (`--encoder NAME` adds one); ours do not.
 
     python -m benchmarks.probe --quick --plots FOLDER
@@ -101,18 +101,21 @@ def _few(benchmark: Benchmark, set_name: str, encoder: str, rows: Labelled, quic
         for point in result.points:
             figure = point.balanced_accuracy
             shown = f"[{figure.low:.3f}, {figure.high:.3f}]  sd of draws {point.sd:.3f}"
-            benchmark.record(f"acc{point.shots}_{set_name}{of}{suffix}", figure.mean, shown=shown)
+            key = f"acc{point.shots}_{set_name}{of}{suffix}"
+            benchmark.record(key, figure.mean, shown=shown)
+            benchmark.record(f"{key}_low", figure.low)
+            benchmark.record(f"{key}_high", figure.high)
     for note in found.notes if encoder == OURS else ():
         benchmark.note(f"{set_name}: {note}")
     return found
 
 
 def _gain(benchmark: Benchmark, set_name: str, ours: FewShot, baseline: FewShot) -> None:
-    """Ours less the baseline, draw by draw: both were asked about the same patients."""
-    for mine, theirs in zip(ours.points, baseline.points, strict=True):
-        gains = np.subtract(mine.draws, theirs.draws)
-        shown = f"mean {gains.mean():+.3f}, ours the better in {int((gains > 0).sum())} of {len(gains)} draws"
-        benchmark.record(f"gain{mine.shots}_{set_name}", gains.tolist(), shown=shown)
+    """Ours less the baseline; both were asked about the same patients in the same draws."""
+    for shots, gain in ours.gain_over(baseline, seed=SEED).items():
+        benchmark.record(f"gain{shots}_{set_name}", gain.mean, shown=f"[{gain.low:+.3f}, {gain.high:+.3f}]")
+        benchmark.record(f"gain{shots}_{set_name}_low", gain.low)
+        benchmark.record(f"gain{shots}_{set_name}_high", gain.high)
 
 
 def _zero(benchmark: Benchmark, set_name: str, encoder: PatchEncoder, rows: Labelled) -> ZeroShot | None:

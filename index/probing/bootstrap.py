@@ -39,6 +39,21 @@ class Tally:
         if draws < 1:
             none = float("nan")
             return Interval(float(balanced[0]), none, none), Interval(float(accuracy[0]), none, none)
+        several = self._drawn(draws, seed)
+        return percentile(float(balanced[0]), several[0]), percentile(float(accuracy[0]), several[1])
+
+    def gain_over(self, other: Tally, *, draws: int, seed: int) -> Interval:
+        """Balanced accuracy less that of `other`, on the same runs and rows: both are drawn together, so that what
+        their draws have in common cancels."""
+        both = [
+            _recalls(each.right.sum(axis=(0, 1))[None], each.total.sum(axis=(0, 1))[None])
+            for each in (self, other)
+        ]
+        mine, theirs = self._drawn(draws, seed)[0], other._drawn(draws, seed)[0]
+        return percentile(float(both[0][0][0] - both[1][0][0]), mine - theirs)
+
+    def _drawn(self, draws: int, seed: int) -> tuple[Floats, Floats]:
+        """(draws,) balanced accuracy and accuracy of bootstrap draws, the same runs and groups for a seed."""
         runs, groups = self.right.shape[:2]
         generator = np.random.default_rng(seed)
         group_counts = draw_counts(generator, groups, draws)
@@ -49,8 +64,7 @@ class Tally:
             weight = run_counts[:, run, None]
             right += weight * (group_counts @ self.right[run])
             total += weight * (group_counts @ self.total[run])
-        several = _recalls(right, total)
-        return percentile(float(balanced[0]), several[0]), percentile(float(accuracy[0]), several[1])
+        return _recalls(right, total)
 
 
 def tally(

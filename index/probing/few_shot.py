@@ -7,7 +7,7 @@ the patients and takes its shots from the others; the shots of 2 are among those
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from slidelake.errors import UsageError
 from slidelake.index.evaluate import Interval
-from slidelake.index.probing.bootstrap import tally
+from slidelake.index.probing.bootstrap import Tally, tally
 from slidelake.index.probing.held_out import check_groups, held_out
 from slidelake.index.probing.labelled import Labelled, owners
 from slidelake.index.probing.linear import fit_linear
@@ -52,6 +52,8 @@ class FewShot:
     standardise: bool
     points: tuple[FewShotPoint, ...]
     notes: tuple[str, ...]
+    #: What was said of whom, a number of shots each; for comparisons.
+    tallies: tuple[Tally, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def chance(self) -> float:
@@ -59,7 +61,24 @@ class FewShot:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return asdict(self) | {"chance": self.chance}
+        return asdict(replace(self, tallies=())) | {"chance": self.chance}
+
+    def gain_over(self, other: FewShot, *, draws: int = 1000, seed: int = 0) -> dict[int, Interval]:
+        """Shots → balanced accuracy less that of another encoder, with the 95 % interval of the paired difference.
+
+        Both must have been asked about the same rows in the same draws; raises UsageError where they were not.
+        """
+        mine = dict(zip((point.shots for point in self.points), self.tallies, strict=True))
+        theirs = dict(zip((point.shots for point in other.points), other.tallies, strict=True))
+        found = {}
+        for shots in sorted(set(mine) & set(theirs)):
+            if not np.array_equal(mine[shots].total, theirs[shots].total):
+                raise UsageError(
+                    f"{self.name} and {other.name} were not asked about the same rows",
+                    remedy="Probe both on the same labelled rows, with the same seeds.",
+                )
+            found[shots] = mine[shots].gain_over(theirs[shots], draws=draws, seed=seed)
+        return found
 
     def to_frame(self) -> pd.DataFrame:
         """One line a number of shots."""
@@ -114,7 +133,7 @@ def few_shot(
     wanted, notes = _drawable(sorted(set(shots)), pools, classes, short)
     tell = progress or (lambda event, **fields: None)
     tell("start", total=len(wanted))
-    points = []
+    points, tallies = [], []
     for count in wanted:
         chosen = np.stack([np.concatenate([mine[:count] for mine in pool]) for pool in pools])
         fitted = fit_linear(
@@ -136,6 +155,7 @@ def few_shot(
             [groups[each] for each in asked_rows],
             len(classes),
         )
+        tallies.append(found)
         balanced, accuracy = found.intervals(draws=draws, seed=seed)
         runs = found.each_run()
         points.append(
@@ -159,6 +179,7 @@ def few_shot(
         standardise,
         tuple(points),
         (*rows.notes, *notes),
+        tuple(tallies),
     )
 
 

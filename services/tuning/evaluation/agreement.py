@@ -156,7 +156,7 @@ def _ends(
     names, numbers = np.unique(whose, return_inverse=True)
     if draws < 1 or len(names) < 2:
         return None, None
-    places = {verdict: place for place, verdict in enumerate(VERDICTS)}
+    places = {str(verdict): place for place, verdict in enumerate(VERDICTS)}
     size = len(places)
     tables = np.zeros((len(names), size, size))
     first, second = (np.array([places[str(each)] for each in said]) for said in (one, other))

@@ -115,6 +115,24 @@ def test_the_same_seed_gives_the_same() -> None:
     assert first == again != other
 
 
+def test_the_gain_of_one_encoder_over_another_is_paired() -> None:
+    rows = clouds(apart=2.0)
+    blurred = replace(
+        rows, features=rows.features + np.random.default_rng(1).normal(size=rows.features.shape) * 0.4
+    )
+    first, second = few_shot(rows, shots=(8,)), few_shot(blurred, shots=(8,))
+    gain = first.gain_over(second)[8]
+    one, other = (each.points[0].balanced_accuracy for each in (first, second))
+    assert gain.mean == pytest.approx(one.mean - other.mean)
+    assert gain.low < gain.mean < gain.high
+    # Patients that are hard for one are hard for the other.
+    assert gain.high - gain.low < (one.high - one.low) + (other.high - other.low)
+    same = first.gain_over(first)[8]
+    assert (same.mean, same.low, same.high) == (0, 0, 0)
+    with pytest.raises(UsageError, match="not asked about the same rows"):
+        first.gain_over(few_shot(rows, shots=(8,), seed=1))
+
+
 def test_too_few_rows_are_said_or_refused() -> None:
     rows = clouds(patients=12, rows=6)
     found = few_shot(rows, shots=(2, 128))
