@@ -19,7 +19,7 @@ Texts = npt.NDArray[np.str_]
 class Labelled:
     """N rows of one space with their labels.
 
-    `features` (N, D) float32; `labels`, `groups`, `slides`, `centres` (N,) text: class, patient, slide, medical
+    `features` (N, D), kept as float32; `labels`, `groups`, `slides`, `centres` (N,) text: class, patient, slide, medical
     centre. An empty group, slide or centre is unknown: such a row is a group, a slide of its own, and of no centre.
     `left_out` counts by reason what had no place here, `notes` say what a reader of the figures should know.
     Raises UsageError for lengths that differ, features that are not finite, and rows without a label.
@@ -40,6 +40,8 @@ class Labelled:
                 f"features of {self.name} have the shape {self.features.shape}",
                 remedy="Give (rows, dimensions).",
             )
+        if self.features.dtype != np.float32:
+            object.__setattr__(self, "features", self.features.astype(np.float32))
         lengths = {name: len(getattr(self, name)) for name in ("labels", "groups", "slides", "centres")}
         if set(lengths.values()) != {len(self.features)}:
             raise UsageError(
