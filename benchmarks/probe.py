@@ -7,8 +7,8 @@ known, nearly identical images (perceptual hashes within 6 bits in any of eight 
 that a class does not have are left out.
 
 `acc8_idc` is the balanced accuracy with 8 shots, `_low` and `_high` its 95 % interval over draws and patients;
-`gain8_idc` ours less the histogram, a paired difference on the same patients and shots. Zero-shot figures are of encoders that read text
-(`--encoder NAME` adds one); ours do not.
+`gain8_idc` ours less the histogram, a paired difference on the same patients and shots. Zero-shot figures are of
+encoders that read text (`--encoder NAME` adds one); ours do not.
 
     python -m benchmarks.probe --quick --plots FOLDER
 """

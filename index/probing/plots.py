@@ -78,7 +78,7 @@ def draw_zero_shot(results: Sequence[ZeroShot], path: str | Path, *, title: str 
         axes.axvline(results[0].chance, ls=":", color=_PALE, lw=1.2)
         axes.set_yticks(range(len(results)), [_short(each.name) for each in results])
         axes.set(
-            xlim=(0, 1.02), ylim=(-0.6, len(results) - 0.3), xlabel="balanced accuracy (| one template alone)"
+            xlim=(0, 1.02), ylim=(len(results) - 0.3, -0.6), xlabel="balanced accuracy (| one template alone)"
         )
         axes.set_title(title or "Zero-shot, 95 % intervals; dotted: guessing")
     return Path(path)
@@ -86,7 +86,7 @@ def draw_zero_shot(results: Sequence[ZeroShot], path: str | Path, *, title: str 
 
 def draw_robustness(results: Sequence[Robustness], path: str | Path, *, title: str = "") -> Path:
     """The index of each result with its interval, on a scale where 2 and 1/2 are as far from 1. Writes a PNG."""
-    with _figure(path, 6.4, 1.7 + 0.6 * len(results)) as figure:
+    with _figure(path, 6.4, 1.9 + 0.6 * len(results)) as figure:
         axes = figure.subplots()
         for place, result in enumerate(results):
             colour = _PALETTE[place % len(_PALETTE)]
@@ -106,9 +106,9 @@ def draw_robustness(results: Sequence[Robustness], path: str | Path, *, title: s
         axes.set_xlim(min(least, 0.4), max(most, 2.5))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.set_yticks(range(len(results)), [_short(each.name) for each in results])
-        axes.set_ylim(-0.6, len(results) - 0.4)
+        axes.set_ylim(len(results) - 0.4, -0.6)
         axes.set_xlabel(
-            "robustness index (above 1: the class counts more than the centre; ×: blind neighbours)"
+            "robustness index (×: blind neighbours)\nabove 1 the class counts more than the centre"
         )
         axes.set_title(title or f"{results[0].k} neighbours from other slides, 95 % intervals")
     return Path(path)

@@ -135,6 +135,8 @@ def _register_few_shot(group: typer.Typer) -> None:
                 )
         session.say(table)
         session.say(f"guessing gives {found[0].chance:.3f}")
+        for other in found[1:]:
+            _say_gain(session, found[0], other)
         _say_notes(session, found)
         return 0
 
@@ -343,6 +345,17 @@ def _finish(
     for path in (plot, csv):
         if path is not None:
             session.say(escape(f"wrote {path}"))
+
+
+def _say_gain(session: Session, first: "FewShot", other: "FewShot") -> None:
+    """How much better the first is, where both were asked about the same rows."""
+    try:
+        gains = first.gain_over(other)
+    except UsageError as exc:
+        session.say(escape(f"no difference is told: {exc.problem}"))
+        return
+    told = [f"{shots} shots {g.mean:+.3f} ({g.low:+.3f} to {g.high:+.3f})" for shots, g in gains.items()]
+    session.say(escape(f"{first.name} less {other.name}: {', '.join(told)}"))
 
 
 def _say_notes(session: Session, found: Sequence[Any]) -> None:
