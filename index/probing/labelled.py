@@ -20,7 +20,8 @@ class Labelled:
     """N rows of one space with their labels.
 
     `features` (N, D), kept as float32; `labels`, `groups`, `slides`, `centres` (N,) text: class, patient, slide,
-    medical centre. An empty group, slide or centre is unknown: such a row is a group, a slide of its own, and of no centre.
+    medical centre. An empty group, slide or centre is unknown: such a row is a group and a slide of its own, and of no
+    centre.
     `left_out` counts by reason what had no place here, `notes` say what a reader of the figures should know.
     Raises UsageError for lengths that differ, features that are not finite, and rows without a label.
     """

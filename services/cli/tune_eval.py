@@ -152,7 +152,12 @@ def _register_judge(group: typer.Typer) -> None:
         Accepted is an answer that agrees in something and contradicts the report in nothing; its form and length are
         no part of that. Exit code 3: rows without a prediction or report, answers without a verdict.
         """
-        from slidelake.services.tuning.evaluation import judge_answers, measure_agreement, reference_of
+        from slidelake.services.tuning.evaluation import (
+            EndpointJudge,
+            judge_answers,
+            measure_agreement,
+            reference_of,
+        )
 
         matched = _matched(rows, predictions, split)
         texts = None if against_answer else _reports(session, reports, matched)
@@ -173,6 +178,7 @@ def _register_judge(group: typer.Typer) -> None:
                 again = measure_agreement(cases, chosen, first=found.verdicts, seed=seed, progress=progress)
         result = found.to_dict(draws=draws, seed=seed)
         verdicts = result.pop("verdicts") if out is not None else result["verdicts"]
+        cut = sorted(chosen.cut) if isinstance(chosen, EndpointJudge) else []
         code = 0 if matched.complete and not without and found.judged == len(found.cases) else 3
         session.emit(
             {
@@ -183,6 +189,7 @@ def _register_judge(group: typer.Typer) -> None:
                 "missing": matched.missing,
                 "unknown": matched.unknown,
                 "without_report": without,
+                "reports_cut": cut,
                 "out": str(out) if out else None,
             }
         )
@@ -190,6 +197,8 @@ def _register_judge(group: typer.Typer) -> None:
         _say_unmatched(session, matched)
         if without:
             session.say(escape(f"no report is known of {len(without)} rows: {listed(without)}"))
+        if cut:
+            session.say(escape(f"{len(cut)} reports were sent without their end, as too long: {listed(cut)}"))
         if out is not None:
             out.parent.mkdir(parents=True, exist_ok=True)
             lines = (json.dumps(each, ensure_ascii=False) + "\n" for each in verdicts)

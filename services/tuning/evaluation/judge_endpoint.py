@@ -7,7 +7,7 @@ from collections import Counter
 from slidelake.errors import EndpointError, UsageError
 from slidelake.services.answers import Endpoint
 from slidelake.services.tuning.evaluation.criteria import CRITERIA, Criterion
-from slidelake.services.tuning.evaluation.judge_prompt import asked_criteria, messages
+from slidelake.services.tuning.evaluation.judge_prompt import REPORT_LIMIT, asked_criteria, messages
 from slidelake.services.tuning.evaluation.verdict import (
     PLAIN,
     Case,
@@ -41,6 +41,8 @@ class EndpointJudge:
         self._silent = 0
         self.malformed: Counter[str] = Counter()
         self.requests = 0
+        #: Cases whose report was longer than is sent.
+        self.cut: set[str] = set()
 
     @property
     def name(self) -> str:
@@ -49,6 +51,7 @@ class EndpointJudge:
     def judge(self, case: Case, way: Way = PLAIN) -> Verdict | None:
         """A verdict, or None where no reply was one."""
         criteria = asked_criteria(way)
+        self.cut |= {case.id} if len(case.report) > REPORT_LIMIT else set()
         parts = [[each] for each in criteria] if self._apart else [criteria]
         found: dict[str, Finding] = {}
         for part in parts:

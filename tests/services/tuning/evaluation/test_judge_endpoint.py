@@ -148,6 +148,13 @@ def test_a_quote_may_differ_in_white_space_and_case() -> None:
     assert REPORT[found.report.start : found.report.end] == found.report.quote
 
 
+def test_a_report_too_long_to_be_sent_is_cut_and_told() -> None:
+    long = replace(CASE, report=REPORT + "\n" + "Gross: tan tissue. " * 4000)
+    found, calls, judge = judged(careful, [CASE, replace(long, id="long")])
+    assert (found.judged, judge.cut) == (2, {"long"})
+    assert len(calls[1].prompt) < len(long.report)
+
+
 def test_a_malformed_reply_is_asked_for_again() -> None:
     turns = iter([says("oops"), careful])
     found, calls, _ = judged(lambda call: next(turns)(call), [CASE])

@@ -1,5 +1,8 @@
 """The judge by rules: pairs that agree, that contradict, and that cannot be told; length and orders change nothing."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from slidelake.services.tuning.evaluation import (
@@ -13,6 +16,7 @@ from slidelake.services.tuning.evaluation import (
     reference_of,
 )
 from tests.services.tuning.evaluation.rows import row
+from tests.shared_data import shared
 
 REPORT = """Specimen: right kidney, radical nephrectomy.
 Diagnosis: Renal cell carcinoma, clear cell type, Fuhrman grade 3. The tumor invades the renal vein.
@@ -221,3 +225,26 @@ def test_what_an_answer_is_judged_against() -> None:
     own = reference_of(asked, "lung")
     assert own is not None
     assert own.report == "kidney"
+
+
+@pytest.mark.parametrize("path", shared("reports/tcga_reports_subset.jsonl"), ids=lambda path: path.name)
+def test_shared_reports_accept_their_own_labels_and_no_others(path: Path) -> None:
+    """Answers made of the labels that a model gave 48 real reports, most of them right, against each report and
+    against one of another cancer."""
+    with path.open(encoding="utf-8") as file:
+        records = [json.loads(line) for line in file][::8][:48]
+    answers = [
+        "{histology} of the {site}. Grade: {grade}. Stage {stage}.".format(**each["llm_labels"])
+        for each in records
+    ]
+    shares = []
+    for moved in (0, len(records) // 2):
+        cases = [
+            Case(each["case_id"], each["case_id"], "", answers[(n + moved) % len(records)], each["text"])
+            for n, each in enumerate(records)
+            if not moved or records[(n + moved) % len(records)]["cancer"] != each["cancer"]
+        ]
+        assert len(cases) > 40
+        shares.append(judge_answers(cases, RulesJudge()).share(lambda each: each.accepted, draws=0)[0])
+    assert shares[0] > 0.7
+    assert shares[1] < 0.1
