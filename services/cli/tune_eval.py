@@ -147,7 +147,7 @@ def _register_judge(group: typer.Typer) -> None:
         draws: DrawsOption = 1000,
         seed: SeedOption = 0,
     ) -> int:
-        """Judge answers against the reports by seven criteria, each on its own and with its evidence.
+        """Judge open answers against the reports by seven criteria, each on its own and with its evidence.
 
         Accepted is an answer that agrees in something and contradicts the report in nothing; its form and length are
         no part of that. Exit code 3: rows without a prediction or report, answers without a verdict.
@@ -164,11 +164,12 @@ def _register_judge(group: typer.Typer) -> None:
         cases: list[Case] = []
         without = []
         for row, text in zip(matched.rows, matched.predictions, strict=True):
-            case = reference_of(row, text, texts)
-            if row.id in matched.missing:
+            if row.kind == "closed" or row.id in matched.missing:
                 continue
+            case = reference_of(row, text, texts)
             without += [row.id] if case is None else []
             cases += [case] if case is not None else []
+        closed = sum(row.kind == "closed" for row in matched.rows)
         chosen = _judge(rules, endpoint, model, apart)
         with WorkProgress(session.errors, "judging", unit="answers") as progress:
             found = judge_answers(cases, chosen, progress=progress)
@@ -188,6 +189,7 @@ def _register_judge(group: typer.Typer) -> None:
                 "agreement": finite([each.to_dict() for each in again]),
                 "missing": matched.missing,
                 "unknown": matched.unknown,
+                "closed": closed,
                 "without_report": without,
                 "reports_cut": cut,
                 "out": str(out) if out else None,
@@ -197,6 +199,8 @@ def _register_judge(group: typer.Typer) -> None:
         _say_unmatched(session, matched)
         if without:
             session.say(escape(f"no report is known of {len(without)} rows: {listed(without)}"))
+        if closed:
+            session.say(f"{closed} closed rows are not judged: `slidelake tune-eval answers` counts them")
         if cut:
             session.say(escape(f"{len(cut)} reports were sent without their end, as too long: {listed(cut)}"))
         if out is not None:

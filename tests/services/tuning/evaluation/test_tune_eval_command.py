@@ -36,9 +36,14 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
         row("t0", "kidney", patient="P9", split="train"),
         row("a", RIGHT, patient="P0", split="test", report="R0"),
         row("b", "yes", closed=True, patient="P1", split="test", report="R0", task="yes-no"),
+        row("d", RIGHT, patient="P3", split="test", report="R0"),
         row("c", "lung", patient="P2", split="test", report="R1"),
     ]
-    return write(tmp_path, rows, {"a": RIGHT, "b": "No", "t0": "kidney", "zz": "stray"})
+    return write(
+        tmp_path,
+        rows,
+        {"a": RIGHT, "b": "No", "d": "A benign lesion of the lung", "t0": "kidney", "zz": "stray"},
+    )
 
 
 @pytest.fixture
@@ -50,17 +55,17 @@ def reports(tmp_path: Path) -> Path:
 
 def test_answers(files: tuple[Path, Path]) -> None:
     code, told = run("answers", *files, "--no-embed")
-    assert (code, told["ok"], told["exit_code"], told["answers"]) == (3, True, 3, 3)
+    assert (code, told["ok"], told["exit_code"], told["answers"]) == (3, True, 3, 4)
     assert (told["missing"], told["unknown"]) == (["c"], ["zz"])
     assert told["figures"]["all"]["closed_accuracy"]["value"] == 0
-    assert told["figures"]["report-vqa"]["open_recall"]["value"] == 0.5
+    assert told["figures"]["report-vqa"]["open_recall"]["answers"] == 3
     code, text = said("answers", *files, "--no-embed")
     assert code == 3
     assert "1 rows have no prediction: c" in text
     assert "1 predictions are of no row: zz" in text
     code, told = run("answers", *files, "--no-embed", "--split", "train")
     assert (code, told["answers"], told["missing"]) == (3, 1, [])
-    assert run("answers", *files, "--no-embed", "--split", "all")[1]["answers"] == 4
+    assert run("answers", *files, "--no-embed", "--split", "all")[1]["answers"] == 5
     assert run("answers", files[0], files[0], "--no-embed")[0] == 2
 
 
@@ -69,10 +74,10 @@ def test_judge_by_rules(files: tuple[Path, Path], reports: Path, tmp_path: Path)
     code, told = run("judge", *files, "--rules", "--reports", reports, "--agreement", "--out", out)
     assert (code, told["judge"], told["answers"], told["judged"]) == (3, "rules", 2, 2)
     assert told["accepted"]["value"] == 0.5
-    assert (told["missing"], told["without_report"]) == (["c"], [])
+    assert (told["missing"], told["without_report"], told["closed"]) == (["c"], [], 1)
     assert [each["same"] for each in told["agreement"]] == [1, 1, 1, 1]
     lines = [json.loads(line) for line in out.read_text().splitlines()]
-    assert [(each["id"], each["accepted"]) for each in lines] == [("a", True), ("b", False)]
+    assert [(each["id"], each["accepted"]) for each in lines] == [("a", True), ("d", False)]
     assert lines[0]["findings"][0]["report"]["quote"] == "kidney"
     code, text = said("judge", *files, "--rules", "--reports", reports)
     assert "2 of 2 answers judged" in text
