@@ -20,6 +20,7 @@ NAMES = (
     "api_load",
     "ask_quality",
     "page",
+    "probe",
 )
 RESULTS = Path(__file__).resolve().parent / "results"
 

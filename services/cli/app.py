@@ -38,6 +38,7 @@ from slidelake.services.cli import (
     synth,
     train,
     tune_data,
+    tune_eval,
     verify,
 )
 from slidelake.services.cli.session import Commands, JsonOption, Session, StoreOption, VerboseOption
@@ -102,6 +103,7 @@ COMMANDS = (
     split,
     train,
     tune_data,
+    tune_eval,
     encoders,
     mil_test,
     doctor,
