@@ -22,7 +22,7 @@ from benchmarks.harness import Benchmark, argument_parser
 from benchmarks.patch_sets import shared_data
 
 if TYPE_CHECKING:
-    from slidelake.services.lake import Lake
+    from slidelake.services import Lake
 
 PARTS = ("develop", "test", "practice", "confirm")
 REPORTS = Path("reports", "tcga_reports_subset.jsonl")

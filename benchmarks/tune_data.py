@@ -1,7 +1,8 @@
-"""Tuning data from 400 real pathology reports: how many rows, what is dropped by which rule, does all evidence resolve?
+"""Tuning data from real reports and captions: how many rows, what is dropped by which rule, does all evidence resolve?
 
 400 reports (TCGA-Reports, beside the checkout) are taken in by `slidelake reports add`; `slidelake tune-data reports`
-makes rows of them by rules alone, without a language model. The figures of a part begin with its name.
+makes rows of them by rules alone, without a language model. `slidelake tune-data clean` cleans the captions, questions
+and answers of PathGen, Quilt, PathVQA and WSI-VQA that lie beside them. The figures of a part begin with its name.
 
 *_rows          rows that came out; beside it those with yes or no for an answer
 *_patients      patients with a row
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,10 @@ from benchmarks.harness import Benchmark, argument_parser
 from benchmarks.patch_sets import shared_data
 
 REPORTS = Path("reports", "tcga_reports_subset.jsonl")
+CAPTIONS = (
+    "quilt_gpt_captions.jsonl", "pathgen_captions_sample.json", "vqa/pathvqa_lxmert_val.json", "vqa/WsiVQA_val.json",
+    "vqa/WsiVQA_test.json",
+)  # fmt: skip
 #: Reports of a quick run.
 QUICK = 60
 #: Runs the command, and kills itself when it is about to put its tenth file in place.
@@ -89,12 +94,32 @@ def reports(bench: Benchmark, shared: Path, scratch: Path, out: Path) -> None:
     bench.note(f"{counts['items']['rows']} patients with a report; rows by split: {told}")
 
 
+def captions(bench: Benchmark, shared: Path, scratch: Path, out: Path) -> None:
+    """Image–text pairs of other collections, cleaned; without their pictures, which are not beside the checkout."""
+    import slidelake
+    from slidelake.services.tuning.data import CleaningOptions, DataRequest, make_clean_data, source_resolvers
+
+    sources = [shared / "reports" / name for name in (CAPTIONS[:1] if bench.quick else CAPTIONS)]
+    folder = out / "captions"
+    began = time.perf_counter()
+    counts = make_clean_data(sources, DataRequest(folder), CleaningOptions())
+    seconds = time.perf_counter() - began
+    lake = slidelake.open(scratch / "lake")
+    record_counts(bench, "captions", lake, folder, counts, seconds, source_resolvers(folder, sources))
+
+
 #: One function a part; each records its own figures.
-PARTS: tuple[Callable[[Benchmark, Path, Path, Path], None], ...] = (reports,)
+PARTS: tuple[Callable[[Benchmark, Path, Path, Path], None], ...] = (reports, captions)
 
 
 def record_counts(
-    bench: Benchmark, name: str, lake: Any, folder: Path, counts: dict[str, Any], seconds: float
+    bench: Benchmark,
+    name: str,
+    lake: Any,
+    folder: Path,
+    counts: dict[str, Any],
+    seconds: float,
+    resolvers: Mapping[str, Any] | None = None,
 ) -> None:
     """The figures that every part has, from its counts.json and a look at all of its evidence."""
     from slidelake.services.tuning.data import read_rows, verify_rows
@@ -109,7 +134,7 @@ def record_counts(
         bench.record(f"{name}_dropped_{rule}", count)
     bench.record(f"{name}_duplicates", sum(counts["duplicates"].values()))
     bench.record(f"{name}_seconds", seconds)
-    found = verify_rows(lake, read_rows(folder), folder=folder)
+    found = verify_rows(lake, read_rows(folder), folder=folder, resolvers=resolvers)
     bench.record(f"{name}_resolved", found.share, shown="demanded: 1")
 
 

@@ -14,7 +14,7 @@ from slidelake.encoders.registry import (
     encoder_names,
     register,
 )
-from slidelake.encoders.stain import stain_shift
+from slidelake.encoders.stain import DECONVOLUTION, STAINS, stain_shift
 
 if TYPE_CHECKING:
     from slidelake.encoders.slide import (
@@ -53,7 +53,9 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "DECONVOLUTION",
     "MEASURES",
+    "STAINS",
     "Bags",
     "Block",
     "Checkpoint",

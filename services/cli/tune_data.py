@@ -126,11 +126,19 @@ def _register_verify(group: typer.Typer) -> None:
     def verify(
         session: Session,
         folder: Annotated[Path, typer.Argument(metavar="OUT", help="The folder that a run wrote.")],
+        source: Annotated[
+            list[Path] | None,
+            typer.Option(metavar="FILE", help="The file that captions were cleaned from; repeat for more."),
+        ] = None,
     ) -> int:
-        """Look up every row's evidence in the lake, and that no patient is on both sides of the split."""
-        from slidelake.services.tuning.data import read_rows, verify_rows
+        """Look up every row's evidence in the lake, and that no patient is on both sides of the split.
 
-        found = verify_rows(session.lake(), read_rows(folder), folder=folder)
+        Rows of `clean` are looked up in the files they came from: name these with --source.
+        """
+        from slidelake.services.tuning.data import read_rows, source_resolvers, verify_rows
+
+        resolvers = source_resolvers(folder, source or ())
+        found = verify_rows(session.lake(), read_rows(folder), folder=folder, resolvers=resolvers)
         session.emit({"ok": found.resolved == found.rows, **found.to_dict()})
         session.say(f"the evidence of {found.resolved:,} of {found.rows:,} rows resolves")
         for reason, count in found.reasons.most_common():

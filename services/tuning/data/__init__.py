@@ -6,6 +6,9 @@ from slidelake.services.tuning.data.row import Evidence, PatchPlace, TuningRow, 
 
 if TYPE_CHECKING:
     from slidelake.services.tuning.data.assemble import Assembly
+    from slidelake.services.tuning.data.captions import CaptionOptions, make_caption_data
+    from slidelake.services.tuning.data.clean import CleaningOptions
+    from slidelake.services.tuning.data.cleaned_data import make_clean_data, source_resolvers
     from slidelake.services.tuning.data.duplicates import Duplicates
     from slidelake.services.tuning.data.generator import (
         Generator,
@@ -23,9 +26,12 @@ if TYPE_CHECKING:
     from slidelake.services.tuning.data.split import PatientSplit, check_splits
     from slidelake.services.tuning.data.verify import Resolver, Verified, verify_rows
     from slidelake.services.tuning.data.write import read_rows
+    from slidelake.services.tuning.data.zero_shot import ZeroShotOptions, make_zero_shot_data
 
 __all__ = [
     "Assembly",
+    "CaptionOptions",
+    "CleaningOptions",
     "DataRequest",
     "Duplicates",
     "Evidence",
@@ -43,20 +49,27 @@ __all__ = [
     "TuningRow",
     "Turn",
     "Verified",
+    "ZeroShotOptions",
     "check_splits",
     "generator_kind",
+    "make_caption_data",
+    "make_clean_data",
     "make_report_data",
+    "make_zero_shot_data",
     "open_generator",
     "read_rows",
     "reply_json",
     "reply_problem",
     "report_rows",
     "row_id",
+    "source_resolvers",
     "verify_rows",
 ]
 
 _HOME = {
     "Assembly": "assemble",
+    "CaptionOptions": "captions",
+    "CleaningOptions": "clean",
     "DataRequest": "request",
     "Duplicates": "duplicates",
     "Generator": "generator",
@@ -70,14 +83,19 @@ _HOME = {
     "Run": "pipeline",
     "Step": "pipeline",
     "Verified": "verify",
+    "ZeroShotOptions": "zero_shot",
     "check_splits": "split",
     "generator_kind": "generator",
+    "make_caption_data": "captions",
+    "make_clean_data": "cleaned_data",
     "make_report_data": "report_cases",
+    "make_zero_shot_data": "zero_shot",
     "open_generator": "generator",
     "read_rows": "write",
     "reply_json": "generator",
     "reply_problem": "generator",
     "report_rows": "report_cases",
+    "source_resolvers": "cleaned_data",
     "verify_rows": "verify",
 }
 

@@ -31,7 +31,7 @@ from slidelake.services.tuning.data.patch_labels import LabelledPatches, Neighbo
 from slidelake.services.tuning.data.patch_measures import measure_patch
 from slidelake.services.tuning.data.pipeline import Item, Made
 from slidelake.services.tuning.data.questions import questions_of
-from slidelake.services.tuning.data.report_rows import cases_of
+from slidelake.services.tuning.data.report_cases import cases_of
 from slidelake.services.tuning.data.request import DataRequest
 from slidelake.services.tuning.data.revise import revise, reviser_rows
 from slidelake.services.tuning.data.row import Evidence, PatchPlace, TuningRow, Turn, row_id

@@ -82,7 +82,7 @@ def stained_share(image: NDArray[np.uint8]) -> float:
     """
     import cv2
 
-    from slidelake.encoders.stain import DECONVOLUTION, STAINS
+    from slidelake.encoders import DECONVOLUTION, STAINS
 
     scale = _LOOKED_AT / max(image.shape[:2])
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image

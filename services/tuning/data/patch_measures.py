@@ -71,7 +71,7 @@ def measure_patch(patch: NDArray[np.uint8]) -> PatchMeasures:
     """The measures of an RGB patch (H, W, 3), after colour deconvolution (Ruifrok & Johnston 2001)."""
     import cv2
 
-    from slidelake.encoders.stain import DECONVOLUTION
+    from slidelake.encoders import DECONVOLUTION
 
     smooth = cv2.GaussianBlur(patch, (0, 0), 1.0)
     density = -np.log((smooth.astype(np.float32) + 1.0) / 256.0)
