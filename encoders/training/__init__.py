@@ -7,9 +7,13 @@ from slidelake.encoders.training.config import LOSSES, METRICS, TITLES, TrainCon
 from slidelake.encoders.training.config_file import make_config, read_config, write_config
 
 if TYPE_CHECKING:
+    from slidelake.encoders.training.interrupt import noted_signals
+    from slidelake.encoders.training.log import write_log
     from slidelake.encoders.training.metrics import Estimate
+    from slidelake.encoders.training.precision import Precision
     from slidelake.encoders.training.report import FoldReport, Measured, TrainReport, load_report
     from slidelake.encoders.training.run import train
+    from slidelake.encoders.training.schedule import rate_at
 
 __all__ = [
     "LOSSES",
@@ -18,13 +22,17 @@ __all__ = [
     "Estimate",
     "FoldReport",
     "Measured",
+    "Precision",
     "TrainConfig",
     "TrainReport",
     "load_report",
     "make_config",
+    "noted_signals",
+    "rate_at",
     "read_config",
     "train",
     "write_config",
+    "write_log",
 ]
 
 #: These bring torch, and wait until they are asked for.
@@ -32,9 +40,13 @@ _HOME = {
     "Estimate": "metrics",
     "FoldReport": "report",
     "Measured": "report",
+    "Precision": "precision",
     "TrainReport": "report",
     "load_report": "report",
+    "noted_signals": "interrupt",
+    "rate_at": "schedule",
     "train": "run",
+    "write_log": "log",
 }
 
 
