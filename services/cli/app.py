@@ -36,6 +36,7 @@ from slidelake.services.cli import (
     status,
     synth,
     train,
+    tune,
     verify,
 )
 from slidelake.services.cli.session import Commands, JsonOption, Session, StoreOption, VerboseOption
@@ -98,6 +99,7 @@ COMMANDS = (
     mcp,
     split,
     train,
+    tune,
     encoders,
     mil_test,
     doctor,

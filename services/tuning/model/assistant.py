@@ -82,7 +82,7 @@ class Assistant(nn.Module):
         """The ids of each answer: the likeliest word each time, until the end sign or `most` words."""
         from transformers import GenerationConfig
 
-        greedy = GenerationConfig(
+        greedy = GenerationConfig(  # type: ignore[no-untyped-call]
             max_new_tokens=most, do_sample=False, num_beams=1, eos_token_id=end, pad_token_id=pad
         )
         made = self.language.generate(

@@ -26,7 +26,16 @@ if TYPE_CHECKING:
     from slidelake.services.tuning.data import TuningRow
     from slidelake.store import FeatureStore
 
-__all__ = ["ABOUT", "ADAPTER", "PROJECTOR", "TunedModel", "check_space", "load_tuned", "read_about", "save_tuned"]
+__all__ = [
+    "ABOUT",
+    "ADAPTER",
+    "PROJECTOR",
+    "TunedModel",
+    "check_space",
+    "load_tuned",
+    "read_about",
+    "save_tuned",
+]
 
 ADAPTER, PROJECTOR, TOKENIZER, ABOUT = "adapter", "projector.safetensors", "tokenizer", "tuning.json"
 _FORMAT = "slidelake-tuning-1"
@@ -72,9 +81,7 @@ class TunedModel:
         return {each.row.id: text for each, text in answers}
 
 
-def save_tuned(
-    folder: Path, assistant: Assistant, language: LanguageModel, about: Mapping[str, Any]
-) -> None:
+def save_tuned(folder: Path, assistant: Assistant, language: LanguageModel, about: Mapping[str, Any]) -> None:
     """Writes the parts; tuning.json last, so that a folder with one is whole. The adapter where there is LoRA."""
     from safetensors.torch import save
 
@@ -82,7 +89,9 @@ def save_tuned(
         with quiet_peft():
             assistant.language.save_pretrained(folder / ADAPTER)
     language.tokenizer.save_pretrained(folder / TOKENIZER)
-    state = {name: each.detach().cpu().contiguous() for name, each in assistant.projector.state_dict().items()}
+    state = {
+        name: each.detach().cpu().contiguous() for name, each in assistant.projector.state_dict().items()
+    }
     put_whole(folder / PROJECTOR, lambda beside: beside.write_bytes(save(state)))
     put_text(folder / ABOUT, json.dumps({"format": _FORMAT, **about}, indent=2) + "\n")
 
@@ -114,12 +123,10 @@ def check_space(about: Mapping[str, Any], space: str, encoder: Mapping[str, Any]
 
 def base_folder(folder: Path, about: Mapping[str, Any]) -> Path:
     """Where the language model lies that the tuning is of: in the folder itself, or where it was then."""
-    return folder / about["base"]["folder"]  # an absolute one stays as it is
+    return folder / str(about["base"]["folder"])  # an absolute one stays as it is
 
 
-def load_parts(
-    folder: Path, about: Mapping[str, Any], assistant: Assistant, *, learns: bool = False
-) -> None:
+def load_parts(folder: Path, about: Mapping[str, Any], assistant: Assistant, *, learns: bool = False) -> None:
     """Puts the saved projector and LoRA into an assistant. Raises WeightsError for what does not fit."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -127,7 +134,9 @@ def load_parts(
     try:
         assistant.projector.load_state_dict(load_file(folder / PROJECTOR))
     except (OSError, SafetensorError, RuntimeError) as exc:
-        raise WeightsError(f"{folder / PROJECTOR} cannot be used ({exc})", remedy="Take another copy.") from exc
+        raise WeightsError(
+            f"{folder / PROJECTOR} cannot be used ({exc})", remedy="Take another copy."
+        ) from exc
     if about["base"].get("lora"):
         from peft import PeftModel
 
@@ -139,7 +148,8 @@ def load_parts(
         # peft and safetensors raise what their parsers raise: all mean that the adapter cannot be used.
         except Exception as exc:
             raise WeightsError(
-                f"{folder / ADAPTER} cannot be used ({type(exc).__name__}: {exc})", remedy="Take another copy."
+                f"{folder / ADAPTER} cannot be used ({type(exc).__name__}: {exc})",
+                remedy="Take another copy.",
             ) from exc
 
 
@@ -150,9 +160,7 @@ def load_tuned(folder: str | Path, *, device: str = "auto", precision: str = "au
     about = read_about(path)
     place = torch.device(device_name(device))
     how = Precision(precision, place)
-    language = load_language_model(
-        base_folder(path, about), dtype=base_dtype(how, place), device=str(place)
-    )
+    language = load_language_model(base_folder(path, about), dtype=base_dtype(how, place), device=str(place))
     check_base(about, language, path)
     projector = about["projector"]
     with torch.random.fork_rng():

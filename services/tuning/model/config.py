@@ -110,16 +110,21 @@ class TuneConfig:
                 raise UsageError(f"{name} is {value}", remedy=f"Give a number from {least:g} up.")
         for name in ("align_lr", "tune_lr"):
             if not 0 < getattr(self, name) < math.inf:
-                raise UsageError(f"{name} is {getattr(self, name)}", remedy="Give a number above 0, such as 2e-4.")
+                raise UsageError(
+                    f"{name} is {getattr(self, name)}", remedy="Give a number above 0, such as 2e-4."
+                )
         for name in ("dropout", "warmup"):
             if not 0 <= getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}", remedy="Give a number from 0 to below 1.")
+                raise UsageError(
+                    f"{name} is {getattr(self, name)}", remedy="Give a number from 0 to below 1."
+                )
         for name in ("rows", "out", "targets"):
             if not getattr(self, name):
                 raise UsageError(f"{name} is empty", remedy=_EMPTY[name])
         if not self.align_epochs + self.tune_epochs and not self.start:
             raise UsageError(
-                "both phases have 0 epochs", remedy="Give one of them an epoch, or --start FOLDER to measure it."
+                "both phases have 0 epochs",
+                remedy="Give one of them an epoch, or --start FOLDER to measure it.",
             )
 
     def to_dict(self) -> dict[str, Any]:

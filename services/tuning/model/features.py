@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 import xxhash
+from numpy.typing import NDArray
 from torch import Tensor
 
 from slidelake.errors import NotFiniteError, UsageError
@@ -86,7 +87,7 @@ class FeatureReader:
             torch.from_numpy(np.concatenate(coords)) if self.with_coords else None,
         )
 
-    def _choose(self, placed: Placed, place: Sequence[object]) -> "tuple[Bag, np.ndarray]":  # type: ignore[type-arg]
+    def _choose(self, placed: Placed, place: Sequence[object]) -> "tuple[Bag, NDArray[np.int64]]":
         other = None if self.exchanged is None else self.exchanged.get(placed.slide_id)
         bag = self._bag(other or placed.slide_id)
         valid = np.flatnonzero(bag.valid)
@@ -94,7 +95,11 @@ class FeatureReader:
         chance = np.random.default_rng(xxhash.xxh3_64_intdigest(key.encode()))
         if placed.rows is not None:
             # Another slide's patches are any of its patches.
-            of_row = chance.choice(valid, min(len(placed.rows), len(valid)), replace=False) if other else placed.rows
+            of_row = (
+                chance.choice(valid, min(len(placed.rows), len(valid)), replace=False)
+                if other
+                else placed.rows
+            )
             valid = np.intersect1d(of_row, valid)
         if not len(valid):
             raise UsageError(
@@ -122,7 +127,7 @@ def stream(
     ahead: int,
     waiting: Waiting,
 ) -> Iterator[Packed]:
-    """The features of each batch, given as (place, rows), in order, while `ahead` batches are read by `readers` threads.
+    """The features of each batch, given as (place, rows), in order; `readers` threads read `ahead` batches ahead.
 
     What the consumer waits for is added to `waiting`. Raises at its turn what reading raised.
     """

@@ -37,13 +37,19 @@ def write_answers(
     )
     cut = [written[n : n + batch] for n in range(0, len(written), batch)]
     packed = stream(
-        reader, [(("ask",), [each for each, _ in some]) for some in cut], readers=1, ahead=2, waiting=Waiting()
+        reader,
+        [(("ask",), [each for each, _ in some]) for some in cut],
+        readers=1,
+        ahead=2,
+        waiting=Waiting(),
     )
     done = 0
     for some, features in zip(cut, packed, strict=True):
         padded = pad_prompts([prompt for _, prompt in some], prompter.pad, ask=True).to(device)
         with precision.cast():
-            answers = assistant.write(padded, features.to(device), most=most, end=prompter.end, pad=prompter.pad)
+            answers = assistant.write(
+                padded, features.to(device), most=most, end=prompter.end, pad=prompter.pad
+            )
         done += len(some)
         tell(done)
         for (each, _), ids in zip(some, answers, strict=True):

@@ -6,7 +6,7 @@ same bits: the state is written between two steps, and chance belongs to places,
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,7 +90,10 @@ class PhaseRun:
             learns.append(self.assistant.language)
         self._learns = learns
         groups = [
-            {"params": [each for each in self.parameters if each.ndim > 1], "weight_decay": self.config.weight_decay},
+            {
+                "params": [each for each in self.parameters if each.ndim > 1],
+                "weight_decay": self.config.weight_decay,
+            },
             {"params": [each for each in self.parameters if each.ndim < 2], "weight_decay": 0.0},
         ]
         self.optimizer = torch.optim.AdamW([each for each in groups if each["params"]], lr=self.phase.lr)
@@ -118,7 +121,12 @@ class PhaseRun:
     def run(self) -> bool:
         """All epochs that are left; whether it was stopped, after the state was saved."""
         steps = self.phase.steps(self.config)
-        self.tell("phase", name=self.phase.name, total=self.phase.epochs * steps, done=self.epoch * steps + self.step)
+        self.tell(
+            "phase",
+            name=self.phase.name,
+            total=self.phase.epochs * steps,
+            done=self.epoch * steps + self.step,
+        )
         while self.epoch < self.phase.epochs:
             if self._epoch(steps) == "stop" and self.epoch < self.phase.epochs:
                 return True
@@ -154,7 +162,7 @@ class PhaseRun:
         )
         return [self.phase.rows[number] for number in order]
 
-    def _windows(self, rows: Sequence[Placed], first: int) -> Iterator[Any]:
+    def _windows(self, rows: Sequence[Placed], first: int) -> Generator[Any, None, None]:
         """The batches of each step from the `first` on: (rows, prompts, features), read ahead."""
         size, several = self.config.batch, self.config.accumulate
         cut = [rows[n : n + size] for n in range(0, len(rows), size)][first * several :]
@@ -208,9 +216,7 @@ class PhaseRun:
         return [prompt for each in rows if (prompt := self.prompter(each.row)) is not None]
 
     def _set_rate(self, done: int, total: int) -> None:
-        rate = rate_at(
-            done + 0.5, lr=self.phase.lr, warmup_epochs=self.config.warmup * total, epochs=total
-        )
+        rate = rate_at(done + 0.5, lr=self.phase.lr, warmup_epochs=self.config.warmup * total, epochs=total)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from slidelake.services.tuning.model.projectors.base import Projector
     from slidelake.store import FeatureStore
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "prepare", "recompute"]
 
 BASE = "base"
 #: Bags, and rows of each, that the features' mean and spread are taken over.
@@ -90,8 +90,11 @@ class Prepared:
         }
 
 
-def prepare(store: "FeatureStore", config: TuneConfig) -> Prepared:
-    """Reads the rows, the language model and where to begin. Raises UsageError, WeightsError, MissingDependencyError."""
+def prepare(store: "FeatureStore", config: TuneConfig, *, anew: bool = True) -> Prepared:
+    """Reads the rows, the language model and where to begin; `anew`: a tiny model is made, else it is there already.
+
+    Raises UsageError, WeightsError, MissingDependencyError.
+    """
     cohort = read_cohort(store, config)
     device = torch.device(device_name(config.device))
     precision = Precision(config.precision, device)
@@ -100,13 +103,15 @@ def prepare(store: "FeatureStore", config: TuneConfig) -> Prepared:
     if config.start:
         begun = read_about(Path(config.start).expanduser())
         check_space(begun, cohort.space, cohort.encoder)
-    language = _language(cohort, config, precision, device, begun)
+    language = _language(cohort, config, precision, device, begun, anew)
     if config.tune_epochs and not (begun and begun["base"].get("lora")):
         check_targets(language.model, config.targets)
     context = context_of(language, config.context)
     prompter = Prompter(language.tokenizer, tokens=config.tokens, context=context)
     if prompter.plain:
-        notes.append("the tokenizer has no chat template: conversations are written plainly, User: … Assistant: …")
+        notes.append(
+            "the tokenizer has no chat template: conversations are written plainly, User: … Assistant: …"
+        )
     parts, left_out = _fitting(cohort, prompter, context)
     phases = _phases(parts, config, notes)
     torch.manual_seed(config.seed)
@@ -147,7 +152,12 @@ def recompute(assistant: Assistant) -> None:
 
 
 def _language(
-    cohort: Cohort, config: TuneConfig, precision: Precision, device: torch.device, begun: Mapping[str, Any] | None
+    cohort: Cohort,
+    config: TuneConfig,
+    precision: Precision,
+    device: torch.device,
+    begun: Mapping[str, Any] | None,
+    anew: bool,
 ) -> LanguageModel:
     out, dtype = Path(config.out).expanduser(), base_dtype(precision, device)
     folder = Path(config.model).expanduser()
@@ -158,7 +168,7 @@ def _language(
         return language
     if config.model == TINY:
         folder = out / BASE
-        if not (folder / "config.json").exists():
+        if anew or not folder.exists():
             texts = sorted({turn.text for each in cohort.parts["train"] for turn in each.row.turns})
             make_tiny(folder, texts, seed=config.seed)
     return load_language_model(folder, dtype=dtype, device=str(device))
@@ -181,9 +191,7 @@ def _fitting(
     return parts, left_out
 
 
-def _phases(
-    parts: Mapping[str, Sequence[Placed]], config: TuneConfig, notes: list[str]
-) -> list[Phase]:
+def _phases(parts: Mapping[str, Sequence[Placed]], config: TuneConfig, notes: list[str]) -> list[Phase]:
     """Phase 1 over captions, phase 2 over the other rows: those with rows and epochs."""
     phases = []
     for name, captions, epochs, lr in (
@@ -230,7 +238,12 @@ def _standardise(projector: "Projector", reader: FeatureReader, rows: Sequence[P
     """Mean and spread of each feature over some rows of some bags of the part that is learnt from, in float64."""
     bags = _some(list({each.slide_id: each for each in rows}.values()), _STATISTICS_BAGS, 0)
     seen = FeatureReader(
-        reader.store, reader.space, _STATISTICS_ROWS, reader.seed, kind=reader.kind, exchanged=reader.exchanged
+        reader.store,
+        reader.space,
+        _STATISTICS_ROWS,
+        reader.seed,
+        kind=reader.kind,
+        exchanged=reader.exchanged,
     )
     values = np.concatenate(
         [seen.read([each], ("statistics",)).features.numpy().astype(np.float64) for each in bags]

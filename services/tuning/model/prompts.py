@@ -41,7 +41,8 @@ class Prompter:
         self._signs = sorted({MARK, *tokenizer.all_special_tokens}, key=len, reverse=True)
         if tokenizer.eos_token_id is None:
             raise UsageError(
-                "the tokenizer has no sign for the end of a text", remedy="Set its eos_token and save it again."
+                "the tokenizer has no sign for the end of a text",
+                remedy="Set its eos_token and save it again.",
             )
         if tokens >= context:
             raise UsageError(
@@ -103,7 +104,9 @@ class Prompter:
         for number, turn in enumerate(row.turns):
             before, mark, after = turn.text.partition(MARK)
             if number == at:
-                text = f"{self._clean(before)}{MARK}{self._clean(after)}" if mark else f"{MARK}\n{self._clean(turn.text)}"
+                # Without a mark the whole turn is `before`.
+                parts = (before, after) if mark else ("", f"\n{before}")
+                text = MARK.join(self._clean(each) for each in parts)
                 marked = True
             else:
                 text = self._clean(turn.text)
@@ -121,7 +124,11 @@ class Prompter:
         pieces: list[tuple[str, bool]] = [(tokenizer.bos_token or "", False)]
         for turn in turns:
             if turn["role"] == "assistant":
-                pieces += [("Assistant:", False), (f" {turn['content']}{tokenizer.eos_token}", True), ("\n", False)]
+                pieces += [
+                    ("Assistant:", False),
+                    (f" {turn['content']}{tokenizer.eos_token}", True),
+                    ("\n", False),
+                ]
             else:
                 pieces.append(("User: " * (turn["role"] == "user") + turn["content"] + "\n", False))
         return pieces[:-1]

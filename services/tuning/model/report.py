@@ -43,7 +43,7 @@ class PhaseReport:
 
 @dataclass(frozen=True)
 class TuneReport:
-    """A whole tuning. `measured`: "untuned", "aligned" and "tuned", each with closed_accuracy, open_recall and counts
+    """A whole tuning. `measured`: "before", "aligned" and "after", each with closed_accuracy, open_recall and counts
     over the rows of `asked`, a part whose patients nobody learnt from. `parts`: rows and patients of each part."""
 
     out: str

@@ -105,7 +105,8 @@ def check_parts(rows: Sequence[TuningRow]) -> None:
             )
     if not any(row.split == "train" for row in rows):
         raise UsageError(
-            "no row is in the part train", remedy="Divide the rows again, with a larger share of patients to train."
+            "no row is in the part train",
+            remedy="Divide the rows again, with a larger share of patients to train.",
         )
 
 

@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from slidelake._version import __version__
-from slidelake.encoders import device_name
 from slidelake.encoders.training import Precision, noted_signals, write_log
 from slidelake.errors import UsageError
 from slidelake.services.tuning.model.checkpoint import save_tuned
@@ -22,9 +20,9 @@ from slidelake.services.tuning.model.files import put_text
 from slidelake.services.tuning.model.generate import write_answers
 from slidelake.services.tuning.model.language_model import add_lora
 from slidelake.services.tuning.model.measure import Measures, measure_answers
-from slidelake.services.tuning.model.phases import PHASES, Phase, PhaseRun
+from slidelake.services.tuning.model.phases import PHASES, PhaseRun
 from slidelake.services.tuning.model.pictures import draw_curves, need_matplotlib
-from slidelake.services.tuning.model.prepare import Prepared, prepare
+from slidelake.services.tuning.model.prepare import Prepared, prepare, recompute
 from slidelake.services.tuning.model.report import (
     REPORT,
     TuneReport,
@@ -43,7 +41,7 @@ CONFIG, STATE, LOG, CURVES = "config.json", "state.pt", "log.csv", "curves.png"
 #: All that a tuning writes, so that overwriting takes away nothing else.
 _OURS = (
     CONFIG, STATE, LOG, CURVES, REPORT, "tuning.json", "projector.safetensors", "adapter", "tokenizer", "base",
-    "predictions-untuned.jsonl", "predictions-aligned.jsonl", "predictions-tuned.jsonl",
+    "predictions-before.jsonl", "predictions-aligned.jsonl", "predictions-after.jsonl",
 )  # fmt: skip
 _SAVED = "the tuning was stopped and its state saved; --resume goes on with it"
 
@@ -59,7 +57,7 @@ def tune(
     """Tune a projector and a language model's LoRA on rows whose features are streamed from a store.
 
     In `config.out` lie then adapter/, projector.safetensors, tokenizer/, tuning.json (`load_tuned` takes the folder),
-    log.csv, curves.png, report.json, and predictions-untuned.jsonl, -aligned and -tuned with the answers for the
+    log.csv, curves.png, report.json, and predictions-before.jsonl, -aligned and -after with the answers for the
     held-out part. Without `resume` a folder that holds a tuning is refused; `overwrite` replaces it; `resume` goes on
     where it stopped, and on the same machine ends with the same bits as if it had never stopped. Predictions name rows,
     and lie outside the store: a deletion does not reach them.
@@ -72,10 +70,13 @@ def tune(
     MissingDependencyError without the packages of `slidelake[tune]`, NotFiniteError for a loss that is no number.
     """
     out = Path(config.out).expanduser()
+    if config.start and Path(config.start).expanduser().resolve() == out.resolve():
+        raise UsageError("a tuning cannot start from its own folder", remedy="Name another one with --out.")
     begun = (out / CONFIG).exists()
     if begun and not (resume or overwrite):
         raise UsageError(
-            f"{out} holds a tuning", remedy="Go on with it by --resume, replace it by --overwrite, or name another."
+            f"{out} holds a tuning",
+            remedy="Go on with it by --resume, replace it by --overwrite, or name another.",
         )
     if resume and (out / REPORT).exists():
         return load_report(out)
@@ -83,9 +84,9 @@ def tune(
         need_matplotlib()
     store = store.at(config.snapshot) if config.snapshot else store
     with _own_chance(), noted_signals() as stopping:
+        prepared = prepare(store, config, anew=not (begun and resume))
         if begun and not resume:
-            _clear(out)
-        prepared = prepare(store, config)
+            _clear(out, keep=prepared.language.folder)
         put_text(out / CONFIG, json.dumps(config.to_dict(), indent=2) + "\n")
         return _Tuning(prepared, config, out, progress or _silence, stopping).run()
 
@@ -121,12 +122,11 @@ class _Tuning:
             left_out=self.prepared.left_out,
             notes=self.prepared.notes,
         )
-        lora = "lora" in (state or {}) and state is not None and state["lora"]
-        if lora:
-            self._add_lora()
         if state is not None:
+            if state["lora"]:
+                self._add_lora()
             self.assistant.load_tuned(state["tuned"])
-        self._measure("untuned")
+        self._measure("before")
         for phase in phases:
             if phase.name in self.done:
                 continue
@@ -148,7 +148,7 @@ class _Tuning:
             if self.stopping():
                 raise KeyboardInterrupt(_SAVED)
         if phases:
-            self._measure("tuned" if phases[-1].name == "tune" else "aligned")
+            self._measure("after")
         return self._finish()
 
     def _add_lora(self) -> None:
@@ -156,7 +156,7 @@ class _Tuning:
             self.assistant.language = add_lora(self.assistant.language, self.config)
             self.assistant.language.to(self.device).eval()
             if self.config.recompute:
-                self.prepared.recompute(self.assistant)
+                recompute(self.assistant)
 
     # What is kept
 
@@ -188,13 +188,28 @@ class _Tuning:
             self.out,
             self.assistant,
             prepared.language,
-            {**about, "measured": self.measured, "config": config.to_dict(), "slidelake_version": __version__},
+            {
+                **about,
+                "measured": self.measured,
+                "config": config.to_dict(),
+                "slidelake_version": __version__,
+            },
         )
         if config.pictures and self.history:
             draw_curves(self.out / CURVES, self.history)
-        found = [phase_report(each.name, len(each.rows), each.epochs, self.history) for each in prepared.phases]
-        projector = sum(each.numel() for each in self.assistant.projector.parameters())
-        tuned = {name: each for name, each in self.assistant.tuned().items() if "lora_" in name}
+        found = [
+            phase_report(each.name, len(each.rows), each.epochs, self.history) for each in prepared.phases
+        ]
+        counts = {"projector": 0, "lora": 0, "language_model": 0}
+        for name, each in self.assistant.named_parameters():
+            part = (
+                "projector"
+                if name.startswith("projector.")
+                else "lora"
+                if "lora_" in name
+                else "language_model"
+            )
+            counts[part] += each.numel()
         report = TuneReport(
             str(self.out),
             prepared.cohort.space,
@@ -202,13 +217,7 @@ class _Tuning:
             prepared.cohort.asked,
             self._counts(),
             prepared.left_out,
-            {
-                "projector": projector,
-                "lora": sum(each.numel() for each in tuned.values()),
-                "language_model": prepared.language.model.num_parameters()
-                if not tuned
-                else sum(n.numel() for name, n in self.assistant.language.named_parameters() if "lora_" not in name),
-            },
+            counts,
             [each for each in found if each is not None],
             self.measured,
             [*prepared.notes, *_doubts(self.history)],
@@ -261,7 +270,9 @@ def _doubts(history: Sequence[Mapping[str, Any]]) -> list[str]:
     """What the curves say against a tuning."""
     notes = []
     for phase in PHASES:
-        seen = [each["val_loss"] for each in history if each["phase"] == phase and each["val_loss"] is not None]
+        seen = [
+            each["val_loss"] for each in history if each["phase"] == phase and each["val_loss"] is not None
+        ]
         if seen and seen[-1] > 1.1 * min(seen):
             notes.append(
                 f"phase {phase}: the validation loss rose from {min(seen):.3f} to {seen[-1]:.3f}; fewer epochs may do"
@@ -276,9 +287,10 @@ def _own_chance() -> Iterator[None]:
         yield
 
 
-def _clear(out: Path) -> None:
-    for name in _OURS:
-        place = out / name
+def _clear(out: Path, keep: Path) -> None:
+    for place in (out / name for name in _OURS):
+        if place == keep:
+            continue
         if place.is_dir():
             shutil.rmtree(place)
         else:

@@ -18,4 +18,4 @@ class MeanProjector(Projector):
     def pool(self, rows: Tensor, cu_seqlens: Tensor, coords: Tensor | None) -> Tensor:
         counts = cu_seqlens.diff().clamp(min=1)[:, None]
         made: Tensor = self.linear(segment_sum(rows, cu_seqlens) / counts)
-        return made.unflatten(1, (self.tokens, self.width))
+        return made.reshape(-1, self.tokens, self.width)

@@ -27,7 +27,8 @@ class RegionsProjector(Projector):
         self.side = isqrt(tokens - 1)
         if tokens < 2 or self.side**2 != tokens - 1:
             raise UsageError(
-                f"the projector regions cannot have {tokens} tokens", remedy="Give 1 + a square: 2, 5, 10, 17, …"
+                f"the projector regions cannot have {tokens} tokens",
+                remedy="Give 1 + a square: 2, 5, 10, 17, …",
             )
         self.overview, self.region = GatedPool(dim, hidden, 1), GatedPool(dim, hidden, 1)
         self.linear = nn.Linear(dim, width)
@@ -46,7 +47,7 @@ class RegionsProjector(Projector):
         counts = torch.bincount(place, minlength=bags * cells)
         borders = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
         regions = self.linear(self.region(rows[order], borders)[:, 0])  # (B * cells, width)
-        regions = torch.where((counts > 0)[:, None], regions, self.empty).unflatten(0, (bags, cells))
+        regions = torch.where((counts > 0)[:, None], regions, self.empty).reshape(bags, cells, -1)
         return torch.cat([self.linear(self.overview(rows, cu_seqlens)), regions], 1) + self.own
 
 
