@@ -67,15 +67,19 @@ def load_language_model(folder: str | Path, *, dtype: torch.dtype, device: str) 
             remedy='Name a folder with config.json, weights and tokenizer, or "tiny".',
         )
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
-        model = transformers.AutoModelForCausalLM.from_pretrained(path, local_files_only=True, dtype=dtype)
+        with quiet_transformers():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
+            model = transformers.AutoModelForCausalLM.from_pretrained(
+                path, local_files_only=True, dtype=dtype
+            )
     # transformers raises what its parsers raise, a dozen kinds: all mean that the folder cannot be used.
     except Exception as exc:
         raise WeightsError(
             f"{path} holds no causal language model with its tokenizer ({type(exc).__name__}: {exc})",
             remedy="Give a folder that save_pretrained of the model and of its tokenizer wrote.",
         ) from exc
-    model.to(device).eval().requires_grad_(False)
+    model.to(device)
+    model.eval().requires_grad_(False)
     return LanguageModel(model, tokenizer, path, weights_digest(model))
 
 
@@ -126,7 +130,8 @@ def make_tiny(
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
         model = transformers.LlamaForCausalLM(config)
-    model.save_pretrained(folder)
+    with quiet_transformers():
+        model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
@@ -203,6 +208,19 @@ def _transformers() -> Any:
     except ImportError as exc:
         raise _lacking("transformers") from exc
     return transformers
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Without its bars for files that are read and written: progress is told by the caller."""
+    logging = _transformers().utils.logging
+    before = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if before:
+            logging.enable_progress_bar()
 
 
 def _peft() -> Any:

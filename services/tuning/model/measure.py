@@ -68,7 +68,9 @@ def _chosen(text: str, choices: Sequence[str]) -> str | None:
         if not rest or rest in (plain[number], plain[number].partition(" ")[2]):
             return plain[number]
     named = [each for each in plain if f" {each} " in f" {said} "]
-    return named[0] if len(named) == 1 else None
+    # "fat necrosis" names the choice of that name, not also "fat".
+    whole = [each for each in named if not any(each != other and f" {each} " in f" {other} " for other in named)]
+    return whole[0] if len(whole) == 1 else None
 
 
 def _words(text: str) -> list[str]:
