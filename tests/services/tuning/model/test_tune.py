@@ -17,7 +17,7 @@ from slidelake.errors import UsageError, WeightsError
 from slidelake.services.tuning.model import TuneReport, load_report, load_tuned, tune
 from slidelake.store import FeatureStore
 from tests.repository import ROOT, environment
-from tests.services.tuning.model.cohort import FINGERPRINT, SPACE, TISSUES, config, make_lake, make_rows
+from tests.services.tuning.model.cohort import FINGERPRINT, SPACE, config, make_lake, make_rows, write_rows
 
 #: Chance in the order, in the rows drawn of a bag and in LoRA's dropout; windows of two batches; a state a step.
 SETTINGS: dict[str, Any] = {
@@ -116,29 +116,23 @@ def test_a_saved_model_answers_as_it_did(
         tuned.answer(other, asked)
 
 
-@pytest.mark.parametrize(("phase", "step"), [("align", 3), ("tune", 8)])
 def test_a_killed_tuning_goes_on_to_the_same_bits(
-    lake: FeatureStore,
-    rows: Path,
-    llama: Path,
-    tmp_path: Path,
-    whole: tuple[Path, TuneReport],
-    phase: str,
-    step: int,
+    lake: FeatureStore, rows: Path, llama: Path, tmp_path: Path, whole: tuple[Path, TuneReport]
 ) -> None:
+    """SIGKILL in the second epoch of phase 2, two steps into it."""
     out = tmp_path / "run"
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, lake.objects.local or "", str(rows), str(llama), str(out), phase, str(step)],
+        [sys.executable, "-c", KILLED, lake.objects.local or "", str(rows), str(llama), str(out), "tune", "8"],
         cwd=ROOT, env=environment(), capture_output=True, text=True, check=False, timeout=200,
     )  # fmt: skip
     assert done.returncode == -signal.SIGKILL, done.stderr
     state = torch.load(out / "state.pt", weights_only=True)
-    assert state["run"]["phase"] == phase
+    assert (state["run"]["phase"], state["run"]["epoch"]) == ("tune", 1)
     told: list[str] = []
     settings = config(rows, out, model=str(llama), **SETTINGS)
     tune(lake, settings, resume=True, progress=lambda event, **fields: told.append(str(fields.get("name"))))
     assert results(out) == results(whole[0])
-    assert ("align" in told) is (phase == "align")
+    assert "align" not in told
 
 
 def test_a_signal_is_kept_until_the_state_is_saved(
@@ -146,7 +140,7 @@ def test_a_signal_is_kept_until_the_state_is_saved(
 ) -> None:
     out = tmp_path / "run"
     settings = config(rows, out, model=str(llama), **SETTINGS | {"checkpoint_minutes": 0})
-    for number, wanted in enumerate([("align", 2), ("tune", 5)]):
+    for number, wanted in enumerate([("align", 3), ("tune", 5)]):
 
         def stop(event: str, at: Any = wanted, **fields: Any) -> None:
             if event == "step" and (fields["phase"], fields["done"]) == at:
@@ -186,27 +180,19 @@ def test_a_tuning_that_starts_from_another(
         tune(lake, config(rows, tmp_path / "o", start=str(tmp_path)))
 
 
-def test_features_are_learnt_and_controls_have_none(lake: FeatureStore, rows: Path, tmp_path: Path) -> None:
-    """A random model learns which tissue from 12 patients; shown zeros or another patient's slide it cannot."""
-    settings = {
-        "align_epochs": 0,
-        "tune_epochs": 12,
-        "rank": 16,
-        "tune_lr": 5e-3,
-        "dropout": 0.0,
-        "log_every": 50,
-    }
-    losses = {}
+def test_features_are_learnt_and_controls_have_none(lake: FeatureStore, llama: Path, tmp_path: Path) -> None:
+    """A random model learns from 12 patients which tissue it is; shown zeros it says the same of both others."""
+    rows = write_rows(tmp_path / "rows.jsonl", [each for each in make_rows() if each.kind == "closed"])
+    settings = {"tune_epochs": 30, "rank": 16, "tune_lr": 5e-3, "dropout": 0.0, "log_every": 50}
+    said = {}
     for kind in ("lake", "zeros"):
-        report = tune(lake, config(rows, tmp_path / kind, features=kind, **settings))
-        losses[kind] = report.phases[0].last_loss
-        told = {line for line in (tmp_path / kind / "predictions-after.jsonl").read_text().splitlines()}
-        values = [json.loads(each) for each in told]
-        if kind == "lake":
-            assert {each["prediction"] for each in values} >= set(TISSUES[2:]), values
-            assert report.measured["after"]["closed_accuracy"] == 1.0
-        else:
-            # Both held-out patients hear the same.
-            assert len({each["prediction"] for each in values}) < len(values)
-            assert report.measured["after"]["closed_accuracy"] <= 0.5
-    assert losses["lake"] < losses["zeros"]
+        out = tmp_path / kind
+        report = tune(lake, config(rows, out, model=str(llama), features=kind, **settings))
+        said[kind] = {json.loads(line)["prediction"] for line in (out / "predictions-after.jsonl").open()}
+        assert (
+            report.notes[-1]
+            == "phase align is left out: the part train has no captions (rows whose task says caption)"
+        )
+        assert (report.measured["after"]["closed_accuracy"] == 1.0) is (kind == "lake")
+    assert len(said["lake"]) == 2
+    assert len(said["zeros"]) == 1
