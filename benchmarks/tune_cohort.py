@@ -26,7 +26,7 @@ DIM = 32
 SHARES, NOISE, STAIN = (0.45, 0.3, 0.25), 1.0, 0.5
 #: The last wording of each question is asked of held-out patients alone.
 MOST = (
-    "Which tissue is most common?", "What tissue covers most of it?", "Name the main tissue.", "What is the main tissue?"
+    "Which tissue is most common?", "What tissue covers most?", "Name the main tissue.", "What is the main tissue?"
 )  # fmt: skip
 SECOND = (
     "Which tissue comes second?", "What is the second tissue?", "Name the second tissue.", "Which is the second tissue?"

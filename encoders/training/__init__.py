@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from slidelake.encoders.training.precision import Precision
     from slidelake.encoders.training.report import FoldReport, Measured, TrainReport, load_report
     from slidelake.encoders.training.run import train
-    from slidelake.encoders.training.schedule import rate_at
 
 __all__ = [
     "LOSSES",
@@ -28,7 +27,6 @@ __all__ = [
     "load_report",
     "make_config",
     "noted_signals",
-    "rate_at",
     "read_config",
     "train",
     "write_config",
@@ -44,7 +42,6 @@ _HOME = {
     "TrainReport": "report",
     "load_report": "report",
     "noted_signals": "interrupt",
-    "rate_at": "schedule",
     "train": "run",
     "write_log": "log",
 }

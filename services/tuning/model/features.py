@@ -4,6 +4,7 @@ Memory holds `ahead` batches and no more. Which rows of a large bag are seen is 
 so that threads and kills change nothing.
 """
 
+import hashlib
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import xxhash
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -92,7 +92,7 @@ class FeatureReader:
         bag = self._bag(other or placed.slide_id)
         valid = np.flatnonzero(bag.valid)
         key = "\0".join(map(str, (self.seed, *place, placed.row.id)))
-        chance = np.random.default_rng(xxhash.xxh3_64_intdigest(key.encode()))
+        chance = np.random.default_rng(int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest()))
         if placed.rows is not None:
             # Another slide's patches are any of its patches.
             of_row = (

@@ -1,14 +1,17 @@
 """Answers of a tuned model to the last questions of rows, some rows at a time."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
-from slidelake.encoders.training import Precision
 from slidelake.services.tuning.model.assistant import Assistant, pad_prompts
 from slidelake.services.tuning.model.features import FeatureReader, Waiting, stream
 from slidelake.services.tuning.model.prompts import Prompter
 from slidelake.services.tuning.model.rows import Placed
+
+if TYPE_CHECKING:
+    from slidelake.encoders.training import Precision
 
 __all__ = ["write_answers"]
 
@@ -21,7 +24,7 @@ def write_answers(
     *,
     batch: int,
     most: int,
-    precision: Precision,
+    precision: "Precision",
     device: torch.device,
     tell: Callable[[int], None] = lambda done: None,
 ) -> Iterator[tuple[Placed, str]]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import xxhash
 from torch import nn
 
 from slidelake.errors import MissingDependencyError, UsageError, WeightsError
@@ -195,6 +194,8 @@ def quiet_peft() -> Iterator[None]:
 
 def weights_digest(model: nn.Module) -> str:
     """xxh3-128 over the names, shapes and values of all parameters, as they lie in memory."""
+    import xxhash
+
     digest = xxhash.xxh3_128()
     for name, value in sorted(model.state_dict().items()):
         digest.update(json.dumps([name, list(value.shape), str(value.dtype)]).encode())

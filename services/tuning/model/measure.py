@@ -69,7 +69,9 @@ def _chosen(text: str, choices: Sequence[str]) -> str | None:
             return plain[number]
     named = [each for each in plain if f" {each} " in f" {said} "]
     # "fat necrosis" names the choice of that name, not also "fat".
-    whole = [each for each in named if not any(each != other and f" {each} " in f" {other} " for other in named)]
+    whole = [
+        each for each in named if not any(each != other and f" {each} " in f" {other} " for other in named)
+    ]
     return whole[0] if len(whole) == 1 else None
 
 

@@ -4,24 +4,26 @@ A step's loss is the mean over all learnt tokens of its batches. What is saved i
 same bits: the state is written between two steps, and chance belongs to places, not to a generator that ran on.
 """
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import xxhash
 from torch import Tensor, nn
 
-from slidelake.encoders.training import Precision, rate_at
 from slidelake.errors import NotFiniteError
 from slidelake.services.tuning.model.assistant import Assistant, pad_prompts
 from slidelake.services.tuning.model.config import TuneConfig
 from slidelake.services.tuning.model.features import FeatureReader, Waiting, stream
 from slidelake.services.tuning.model.prompts import Prompt, Prompter
 from slidelake.services.tuning.model.rows import Placed
+
+if TYPE_CHECKING:
+    from slidelake.encoders.training import Precision
 
 __all__ = ["PHASES", "Phase", "PhaseRun"]
 
@@ -69,7 +71,7 @@ class PhaseRun:
     prompter: Prompter
     reader: FeatureReader
     config: TuneConfig
-    precision: Precision
+    precision: "Precision"
     device: torch.device
     history: list[dict[str, Any]]
     tell: Callable[..., None]
@@ -187,7 +189,8 @@ class PhaseRun:
         learnt = sum(sum(label >= 0 for label in each.labels) for batch in prompts for each in batch)
         for place, ((batch, packed), written) in enumerate(zip(window, prompts, strict=True)):
             key = (self.config.seed, self.phase.name, self.epoch, self.step, place)
-            torch.manual_seed(xxhash.xxh3_64_intdigest("\0".join(map(str, key)).encode()) >> 1)
+            digest = hashlib.blake2b("\0".join(map(str, key)).encode(), digest_size=8).digest()
+            torch.manual_seed(int.from_bytes(digest) >> 1)
             loss = self._loss(written, packed)
             if not math.isfinite(value := float(loss.detach())):
                 raise self._not_finite(batch, "loss")
@@ -216,7 +219,7 @@ class PhaseRun:
         return [prompt for each in rows if (prompt := self.prompter(each.row)) is not None]
 
     def _set_rate(self, done: int, total: int) -> None:
-        rate = rate_at(done + 0.5, lr=self.phase.lr, warmup_epochs=self.config.warmup * total, epochs=total)
+        rate = self.phase.lr * _share(done + 0.5, total, self.config.warmup * total)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
@@ -270,3 +273,10 @@ class PhaseRun:
         )
         self.sums = _Sums()
         self.tell("log", **self.history[-1])
+
+
+def _share(done: float, total: int, warmup: float) -> float:
+    """The rate at a place, as a share of the largest: a line up, then half a cosine down to 0; of the place alone."""
+    if done < warmup:
+        return done / warmup
+    return 0.5 * (1 + math.cos(math.pi * (done - warmup) / (total - warmup)))

@@ -1,5 +1,6 @@
 """The rows of a tuning: read, divided by patient, and each with the place of its features in the lake."""
 
+import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 from slidelake.errors import UsageError
@@ -155,7 +155,7 @@ def read_cohort(store: "FeatureStore", config: TuneConfig) -> Cohort:
         first.dim,
         {part: with_patches(store, space, each) for part, each in parts.items()},
         dict(left_out),
-        xxhash.xxh3_128_hexdigest(file.read_bytes()),
+        hashlib.sha256(file.read_bytes()).hexdigest(),
     )
 
 
