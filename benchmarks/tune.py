@@ -37,6 +37,7 @@ from slidelake.services.tuning.model.language_model import make_tiny
 from slidelake.store import FeatureStore
 
 BOOTSTRAP = 2000
+TEXT_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -73,28 +74,35 @@ def learn_text(folder: Path, size: Size, seed: int = 0) -> tuple[int, float]:
     torch.manual_seed(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, size.text_steps)
-    drawn = reading_text(64 * size.text_steps, seed + 1)
+    drawn = reading_text(TEXT_BATCH * size.text_steps, seed + 1)
     seen, losses = 0, []
     model.train()
     for _ in range(size.text_steps):
-        pairs = [next(drawn) for _ in range(64)]
-        ids = [
-            tokenizer(f"<s>{prompt}{answer}</s>", add_special_tokens=False)["input_ids"]
-            for prompt, answer in pairs
-        ]
-        longest = max(map(len, ids))
-        batch = torch.tensor([each + [-100] * (longest - len(each)) for each in ids])
-        logits = model(batch.clamp(min=0), attention_mask=(batch >= 0).long()).logits
-        loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), batch[:, 1:].flatten(), ignore_index=-100)
+        ids, labels = _table(tokenizer, [next(drawn) for _ in range(TEXT_BATCH)])
+        logits = model(ids).logits
+        loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()
-        seen += sum(map(len, ids))
+        seen += ids.numel()
         losses.append(loss.item())
     model.save_pretrained(folder)
     return seen, float(np.mean(losses[-50:]))
+
+
+def _table(tokenizer: Any, pairs: list[tuple[str, str]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and labels (B, L), filled up on the right; answers alone are learnt."""
+    asked = [tokenizer(f"<s>{prompt}", add_special_tokens=False)["input_ids"] for prompt, _ in pairs]
+    said = [tokenizer(f"{answer}</s>", add_special_tokens=False)["input_ids"] for _, answer in pairs]
+    longest = max(len(one) + len(other) for one, other in zip(asked, said, strict=True))
+    ids, labels = [], []
+    for one, other in zip(asked, said, strict=True):
+        empty = longest - len(one) - len(other)
+        ids.append(one + other + [tokenizer.pad_token_id] * empty)
+        labels.append([-100] * len(one) + other + [-100] * empty)
+    return torch.tensor(ids), torch.tensor(labels)
 
 
 def scores(out: Path, when: str, closed: set[str]) -> dict[str, dict[str, float]]:
@@ -194,7 +202,7 @@ def main() -> int:
     told = ", ".join(f"{count} {part}" for part, count in size.parts.items())
     benchmark.note(
         f"{len(seeds)} seeds, each with patients of its own ({told}); {text_tokens:,} tokens of text once, "
-        f"{max(tokens):,} tokens of both phases; chance: 1 of 8 for two of three closed questions, 1 of 2 for the third"
+        f"{max(tokens):,} tokens of both phases; chance 1 of 8 on closed questions"
     )
     return benchmark.finish(arguments.out)
 

@@ -31,7 +31,6 @@ MOST = (
 SECOND = (
     "Which tissue comes second?", "What is the second tissue?", "Name the second tissue.", "Which is the second tissue?"
 )  # fmt: skip
-PRESENT = ("Is there any {}?", "Can {} be seen?", "Does it show {}?", "Is any {} seen?")
 WHOLE = ("What is seen?", "What does it show?", "Name the two tissues.", "Which two tissues are seen?")
 CAPTIONS = ("mostly {} with some {}", "much {} and some {}", "{} above all, then {}")
 DESCRIBE = ("Describe it.", "Write a caption.")
@@ -91,7 +90,7 @@ def commit_slides(store: FeatureStore, slides: Sequence[Slide]) -> None:
 
 
 def make_rows(slides: Sequence[Slide], seed: int) -> Iterator[TuningRow]:
-    """Two captions a slide of the training and validation parts; four questions a slide, three of them closed."""
+    """Two captions a slide of the training and validation parts; three questions a slide, two of them closed."""
     rng = np.random.default_rng([seed, 1])
     for slide in slides:
         held_out = slide.part == "test"
@@ -99,22 +98,15 @@ def make_rows(slides: Sequence[Slide], seed: int) -> Iterator[TuningRow]:
             for _ in range(2):
                 question = DESCRIBE[int(rng.integers(len(DESCRIBE)))]
                 yield _row(slide, "slide-caption", question, _caption(slide.most, slide.second, rng))
-        for task, wordings, name, answer, choices in _questions(slide, rng):
+        for task, wordings, answer, choices in _questions(slide):
             number = len(wordings) - 1 if held_out else int(rng.integers(len(wordings) - 1))
-            yield _row(slide, task, wordings[number].format(name), answer, choices)
+            yield _row(slide, task, wordings[number], answer, choices)
 
 
-def _questions(
-    slide: Slide, rng: np.random.Generator
-) -> Iterator[tuple[str, Sequence[str], str, str, tuple[str, ...]]]:
-    there = (slide.most, slide.second)
-    absent = [each for each in TISSUES if each not in (*there, *slide.others)]
-    present = bool(rng.integers(2))
-    name = str(rng.choice(there if present else absent))
-    yield "most", MOST, "", slide.most, tuple(TISSUES)
-    yield "second", SECOND, "", slide.second, tuple(TISSUES)
-    yield "present", PRESENT, name, "yes" if present else "no", ("yes", "no")
-    yield "both", WHOLE, "", f"{slide.most} and {slide.second}", ()
+def _questions(slide: Slide) -> Iterator[tuple[str, Sequence[str], str, tuple[str, ...]]]:
+    yield "most", MOST, slide.most, TISSUES
+    yield "second", SECOND, slide.second, TISSUES
+    yield "both", WHOLE, f"{slide.most} and {slide.second}", ()
 
 
 def _row(slide: Slide, task: str, question: str, answer: str, choices: tuple[str, ...] = ()) -> TuningRow:
@@ -153,17 +145,13 @@ def reading_text(count: int, seed: int) -> Iterator[tuple[str, str]]:
         names = [TISSUES[number] for number in rng.permutation(len(TISSUES))]
         most, second = names[:2]
         told = _caption(most, second, rng)
-        kind = int(rng.integers(5))
+        kind = int(rng.integers(4))
         if kind == 0:
             question, answer = DESCRIBE[int(rng.integers(len(DESCRIBE)))], _caption(most, second, rng)
         elif kind == 1:
             question, answer = str(rng.choice(MOST)), most
         elif kind == 2:
             question, answer = str(rng.choice(SECOND)), second
-        elif kind == 3:
-            present = bool(rng.integers(2))
-            name = str(rng.choice(names[:2] if present else names[2:]))
-            question, answer = str(rng.choice(PRESENT)).format(name), "yes" if present else "no"
         else:
             question, answer = str(rng.choice(WHOLE)), f"{most} and {second}"
         yield f"User: {told}\n{question}\nAssistant:", f" {answer}"
