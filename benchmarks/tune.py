@@ -53,8 +53,8 @@ class Size:
     width: int
 
 
-FULL = Size({"train": 240, "val": 24, "test": 80}, 64, 1200, 12, 6, 4, 128)
-QUICK = Size({"train": 96, "val": 8, "test": 24}, 48, 300, 6, 3, 2, 64)
+FULL = Size({"train": 240, "val": 24, "test": 80}, 64, 300, 8, 5, 3, 96)
+QUICK = Size({"train": 120, "val": 8, "test": 40}, 64, 150, 6, 4, 2, 64)
 ARMS: dict[str, dict[str, Any]] = {
     "tuned": {},
     "text only": {"features": "zeros"},

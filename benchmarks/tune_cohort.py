@@ -23,7 +23,7 @@ SPACE = f"{GRID}/{ENCODER}"
 DIM = 32
 #: Shares of the patches: most, second, and three others together. The spread of patches and of stains is in units of
 #: the distance scale of the tissues' places.
-SHARES, NOISE, STAIN = (0.45, 0.3, 0.25), 1.0, 0.5
+SHARES, NOISE, STAIN = (0.5, 0.25, 0.25), 1.0, 0.3
 #: The last wording of each question is asked of held-out patients alone.
 MOST = (
     "Which tissue is most common?", "What tissue covers most?", "Name the main tissue.", "What is the main tissue?"

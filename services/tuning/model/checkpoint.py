@@ -163,7 +163,7 @@ def load_tuned(folder: str | Path, *, device: str = "auto", precision: str = "au
     language = load_language_model(base_folder(path, about), dtype=base_dtype(how, place), device=str(place))
     check_base(about, language, path)
     projector = about["projector"]
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
         made = create_projector(
             projector["name"],
             dim=projector["dim"],

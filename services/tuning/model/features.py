@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from slidelake.store import Bag, FeatureStore
 
 __all__ = ["FeatureReader", "Packed", "Waiting", "shuffled_slides", "stream"]
+
+_OPEN_BAGS = 256
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,9 @@ class FeatureReader:
     exchanged: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
-        self._bags: dict[str, Bag] = {}
+        # Opening a bag reads its commit; epochs come back to the same slides. An open one holds its places and marks,
+        # so that no more are kept open than memory takes without notice.
+        self._bag = lru_cache(_OPEN_BAGS)(self._open)
 
     def read(self, rows: Sequence[Placed], place: Sequence[object]) -> Packed:
         """The packed bags of some rows, for one place in the training."""
@@ -111,12 +116,8 @@ class FeatureReader:
             valid = np.sort(chance.choice(valid, self.patches, replace=False))
         return bag, valid
 
-    def _bag(self, slide: str) -> "Bag":
-        # Opening a bag reads its commit; epochs come back to the same slides.
-        found = self._bags.get(slide)
-        if found is None:
-            found = self._bags[slide] = self.store.bag(slide, self.space)
-        return found
+    def _open(self, slide: str) -> "Bag":
+        return self.store.bag(slide, self.space)
 
 
 def stream(

@@ -68,7 +68,7 @@ def load_language_model(folder: str | Path, *, dtype: torch.dtype, device: str) 
     try:
         with quiet_transformers():
             tokenizer = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
-            model = transformers.AutoModelForCausalLM.from_pretrained(
+            model: Any = transformers.AutoModelForCausalLM.from_pretrained(
                 path, local_files_only=True, dtype=dtype
             )
     # transformers raises what its parsers raise, a dozen kinds: all mean that the folder cannot be used.
@@ -179,7 +179,7 @@ def add_lora(model: nn.Module, config: "TuneConfig") -> Any:
         target_modules=list(config.targets),
         task_type="CAUSAL_LM",
     )
-    with quiet_peft(), torch.random.fork_rng():
+    with quiet_peft(), torch.random.fork_rng(range(torch.cuda.device_count())):
         torch.manual_seed(config.seed)
         return peft.get_peft_model(model, lora)
 

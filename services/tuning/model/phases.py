@@ -83,12 +83,15 @@ class PhaseRun:
 
     def __post_init__(self) -> None:
         self.assistant.requires_grad_(False)
-        learns = [self.assistant.projector]
+        learns: list[nn.Module] = [self.assistant.projector]
         self.assistant.projector.requires_grad_(True)
         self.parameters = list(self.assistant.projector.parameters())
         if self.phase.name == "tune":
             lora = [each for name, each in self.assistant.language.named_parameters() if "lora_" in name]
             self.parameters += [each.requires_grad_(True) for each in lora]
+            learns.append(self.assistant.language)
+        elif self.config.recompute:
+            # transformers computes again in training mode alone.
             learns.append(self.assistant.language)
         self._learns = learns
         groups = [

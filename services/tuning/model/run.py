@@ -283,7 +283,7 @@ def _doubts(history: Sequence[Mapping[str, Any]]) -> list[str]:
 @contextmanager
 def _own_chance() -> Iterator[None]:
     """Chance that is drawn within leaves the caller's generators as they were."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
         yield
 
 

@@ -187,7 +187,9 @@ def test_features_are_learnt_and_controls_have_none(lake: FeatureStore, llama: P
     said = {}
     for kind in ("lake", "zeros"):
         out = tmp_path / kind
-        report = tune(lake, config(rows, out, model=str(llama), features=kind, **settings))
+        report = tune(
+            lake, config(rows, out, model=str(llama), features=kind, recompute=kind == "lake", **settings)
+        )
         said[kind] = {json.loads(line)["prediction"] for line in (out / "predictions-after.jsonl").open()}
         assert (
             report.notes[-1]
