@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from slidelake.services.tuning.model.checkpoint import TunedModel, load_tuned
     from slidelake.services.tuning.model.projectors import Projector
     from slidelake.services.tuning.model.report import TuneReport, load_report
+    from slidelake.services.tuning.model.rows import read_rows
     from slidelake.services.tuning.model.run import tune
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "load_report",
     "load_tuned",
     "projector_names",
+    "read_rows",
     "tune",
 ]
 
@@ -30,6 +32,7 @@ _HOME = {
     "TunedModel": "checkpoint",
     "load_report": "report",
     "load_tuned": "checkpoint",
+    "read_rows": "rows",
     "tune": "run",
 }
 

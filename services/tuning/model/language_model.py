@@ -68,7 +68,7 @@ def load_language_model(folder: str | Path, *, dtype: torch.dtype, device: str) 
     try:
         with quiet_transformers():
             tokenizer = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
-            model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+            model = transformers.AutoModelForCausalLM.from_pretrained(
                 path, local_files_only=True, dtype=dtype
             )
     # transformers raises what its parsers raise, a dozen kinds: all mean that the folder cannot be used.
@@ -147,7 +147,8 @@ def context_of(language: LanguageModel, asked: int) -> int:
 
 def linear_names(model: nn.Module) -> list[str]:
     """The last names of a model's linear layers, as LoRA's targets name them; sorted, without the output layer."""
-    output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    getter = getattr(model, "get_output_embeddings", None)
+    output = getter() if callable(getter) else None
     # GPT-2's linear layers are a class of transformers' own.
     return sorted(
         {

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from slidelake.services.tuning.model.projectors.base import Projector
     from slidelake.store import FeatureStore
 
-__all__ = ["Prepared", "prepare", "recompute"]
+__all__ = ["Prepared", "prepare"]
 
 BASE = "base"
 #: Bags, and rows of each, that the features' mean and spread are taken over.
@@ -135,7 +135,7 @@ def prepare(store: "FeatureStore", config: TuneConfig, *, anew: bool = True) -> 
         _begin(assistant, begun, config)
     assistant.to(device)
     if config.recompute:
-        recompute(assistant)
+        _recompute(assistant)
     asked = parts[cohort.asked] if cohort.asked else ()
     if not asked:
         notes.append("no patient is held out (part test or val): nothing is measured")
@@ -146,9 +146,12 @@ def prepare(store: "FeatureStore", config: TuneConfig, *, anew: bool = True) -> 
     )  # fmt: skip
 
 
-def recompute(assistant: Assistant) -> None:
+def _recompute(assistant: Assistant) -> None:
     """Lets the language model make its activations again in the backward pass."""
-    assistant.language.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    base = getattr(assistant.language, "get_base_model", lambda: assistant.language)()
+    # transformers 5 gives the method a new name, and warns of the old one.
+    enable = getattr(base, "activation_checkpointing_enable", None) or base.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
 
 
 def _language(

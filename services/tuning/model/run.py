@@ -22,7 +22,7 @@ from slidelake.services.tuning.model.language_model import add_lora
 from slidelake.services.tuning.model.measure import Measures, measure_answers
 from slidelake.services.tuning.model.phases import PHASES, PhaseRun
 from slidelake.services.tuning.model.pictures import draw_curves, need_matplotlib
-from slidelake.services.tuning.model.prepare import Prepared, prepare, recompute
+from slidelake.services.tuning.model.prepare import Prepared, prepare
 from slidelake.services.tuning.model.report import (
     REPORT,
     TuneReport,
@@ -155,8 +155,6 @@ class _Tuning:
         if not hasattr(self.assistant.language, "peft_config"):
             self.assistant.language = add_lora(self.assistant.language, self.config)
             self.assistant.language.to(self.device).eval()
-            if self.config.recompute:
-                recompute(self.assistant)
 
     # What is kept
 

@@ -190,7 +190,8 @@ def test_features_are_learnt_and_controls_have_none(lake: FeatureStore, llama: P
         report = tune(
             lake, config(rows, out, model=str(llama), features=kind, recompute=kind == "lake", **settings)
         )
-        said[kind] = {json.loads(line)["prediction"] for line in (out / "predictions-after.jsonl").open()}
+        lines = (out / "predictions-after.jsonl").read_text().splitlines()
+        said[kind] = {json.loads(line)["prediction"] for line in lines}
         assert (
             report.notes[-1]
             == "phase align is left out: the part train has no captions (rows whose task says caption)"
