@@ -33,7 +33,7 @@ import torch.nn.functional as F
 from benchmarks.harness import Benchmark, argument_parser
 from benchmarks.tune_cohort import commit_slides, draw_slides, make_rows, reading_text, write_rows
 from slidelake.services.tuning.model import TuneConfig, TuneReport, tune
-from slidelake.services.tuning.model.language_model import make_tiny
+from slidelake.services.tuning.model.language_model import make_tiny, quiet_transformers
 from slidelake.store import FeatureStore
 
 BOOTSTRAP = 2000
@@ -70,7 +70,8 @@ def learn_text(folder: Path, size: Size, seed: int = 0) -> tuple[int, float]:
     texts = [prompt + answer for prompt, answer in reading_text(4000, seed)]
     make_tiny(folder, texts, seed=seed, layers=size.layers, width=size.width, context=128, vocabulary=600)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder)
+    with quiet_transformers():
+        model = AutoModelForCausalLM.from_pretrained(folder)
     torch.manual_seed(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, size.text_steps)
@@ -88,7 +89,8 @@ def learn_text(folder: Path, size: Size, seed: int = 0) -> tuple[int, float]:
         schedule.step()
         seen += ids.numel()
         losses.append(loss.item())
-    model.save_pretrained(folder)
+    with quiet_transformers():
+        model.save_pretrained(folder)
     return seen, float(np.mean(losses[-50:]))
 
 

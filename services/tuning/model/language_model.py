@@ -24,6 +24,7 @@ __all__ = [
     "load_language_model",
     "make_tiny",
     "quiet_peft",
+    "quiet_transformers",
     "weights_digest",
 ]
 

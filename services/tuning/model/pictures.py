@@ -60,7 +60,8 @@ def draw_curves(file: Path, history: Sequence[Mapping[str, Any]]) -> None:
             axes.set_title(_TITLES[phase])
             axes.set_xlabel("step")
             axes.set_ylabel("loss a token")
-            axes.set_ylim(bottom=0)
+            # Room for the legend above the line.
+            axes.set_ylim(0, 1.2 * max(each["train_loss"] for each in lines))
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.legend()
         figure.savefig(file, format="png")
