@@ -32,8 +32,7 @@ import torch.nn.functional as F
 
 from benchmarks.harness import Benchmark, argument_parser
 from benchmarks.tune_cohort import commit_slides, draw_slides, make_rows, reading_text, write_rows
-from slidelake.services.tuning.model import TuneConfig, TuneReport, tune
-from slidelake.services.tuning.model.language_model import make_tiny, quiet_transformers
+from slidelake.services.tuning.model import TuneConfig, TuneReport, make_tiny, quiet_transformers, tune
 from slidelake.store import FeatureStore
 
 BOOTSTRAP = 2000

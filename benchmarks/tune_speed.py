@@ -25,13 +25,22 @@ from torch import nn
 
 from benchmarks.harness import Benchmark
 from slidelake.services.tuning.data import Evidence, TuningRow, Turn
-from slidelake.services.tuning.model import TuneConfig, create_projector
-from slidelake.services.tuning.model.assistant import Assistant, pad_prompts
-from slidelake.services.tuning.model.features import FeatureReader, Waiting, stream
-from slidelake.services.tuning.model.language_model import add_lora
-from slidelake.services.tuning.model.phases import Phase, PhaseRun
-from slidelake.services.tuning.model.prompts import FEATURES, IGNORED, Prompt
-from slidelake.services.tuning.model.rows import Placed
+from slidelake.services.tuning.model import (
+    FEATURES,
+    IGNORED,
+    Assistant,
+    FeatureReader,
+    Phase,
+    PhaseRun,
+    Placed,
+    Prompt,
+    TuneConfig,
+    Waiting,
+    add_lora,
+    create_projector,
+    pad_prompts,
+    stream,
+)
 
 GRID, ENCODER = "256px-0.5mpp", "random.00000001"
 
