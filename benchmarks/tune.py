@@ -2,13 +2,14 @@
 
 A lake of slides that mix eight tissues (tune_cohort.py), captions and questions about them, patients divided into
 train, val and test. A small LLaMA is first trained on text alone, where the tissues are told in words. Then
-`slidelake.services.tuning.model.tune` runs five ways, each seed with patients of its own:
+`slidelake.services.tuning.model.tune` runs, each seed with patients of its own:
 
     tuned          phase 1 (projector on captions, LLaMA frozen), then phase 2 (projector and LoRA on questions)
     untuned        the same model before its first step
     text only      both phases with features of zeros: what the words alone allow
     shuffled       both phases with the features of other patients
-    phase 2 alone  no captions; `phase 1 alone` is the tuned arm between its phases
+    phase 2 alone  no captions, so half of the tokens; `phase 2 twice`: as long as both phases;
+                   `phase 1 alone` is the tuned arm between its phases
 
 Held-out patients are asked in wordings that tuning never saw. A gain is the mean over patients of the difference of
 their scores; its 95 % interval is a bootstrap over seeds and the patients in them. Demanded: the intervals of the
@@ -59,6 +60,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "text only": {"features": "zeros"},
     "shuffled": {"features": "shuffled"},
     "phase 2 alone": {"align_epochs": 0},
+    # About as many tokens as both phases have: captions come to as much as questions.
+    "phase 2 twice": {"align_epochs": 0, "tune_epochs": 2},
 }
 
 
@@ -134,6 +137,8 @@ def one_seed(
             "tune_epochs": size.tune_epochs, "align_lr": 3e-3, "tune_lr": 1e-3, "answer_tokens": 12, "seed": seed,
             "device": "cpu", "pictures": False, "options": {"hidden": 64}, "dropout": 0.0,
         }  # fmt: skip
+        if "tune_epochs" in settings:
+            settings = settings | {"tune_epochs": settings["tune_epochs"] * size.tune_epochs}
         report = reports[arm] = tune(store, TuneConfig(rows=str(rows), out=str(out), **usual | settings))
         found[arm] = scores(out, "after", closed)
         if arm == "tuned":
