@@ -6,6 +6,7 @@ Light to import: torch, timm and numba come with the encoder that uses them.
 from typing import TYPE_CHECKING, Any
 
 from slidelake.encoders.base import EncoderSpec, PatchEncoder, check_patches
+from slidelake.encoders.device import device_name
 from slidelake.encoders.registry import (
     EncoderInfo,
     check_encoder,
@@ -84,6 +85,7 @@ __all__ = [
     "create_pretrained",
     "create_slide_model",
     "describe_encoders",
+    "device_name",
     "embed",
     "encoder_names",
     "load_checkpoint",

@@ -7,7 +7,10 @@ from slidelake.encoders.training.config import LOSSES, METRICS, TITLES, TrainCon
 from slidelake.encoders.training.config_file import make_config, read_config, write_config
 
 if TYPE_CHECKING:
+    from slidelake.encoders.training.interrupt import noted_signals
+    from slidelake.encoders.training.log import write_log
     from slidelake.encoders.training.metrics import Estimate
+    from slidelake.encoders.training.precision import Precision
     from slidelake.encoders.training.report import FoldReport, Measured, TrainReport, load_report
     from slidelake.encoders.training.run import train
 
@@ -18,13 +21,16 @@ __all__ = [
     "Estimate",
     "FoldReport",
     "Measured",
+    "Precision",
     "TrainConfig",
     "TrainReport",
     "load_report",
     "make_config",
+    "noted_signals",
     "read_config",
     "train",
     "write_config",
+    "write_log",
 ]
 
 #: These bring torch, and wait until they are asked for.
@@ -32,9 +38,12 @@ _HOME = {
     "Estimate": "metrics",
     "FoldReport": "report",
     "Measured": "report",
+    "Precision": "precision",
     "TrainReport": "report",
     "load_report": "report",
+    "noted_signals": "interrupt",
     "train": "run",
+    "write_log": "log",
 }
 
 
