@@ -37,6 +37,7 @@ def main() -> int:
             *_kernels(),
             *_slides(),
             *_served(),
+            *_tuned(),
         ]
     )
     wanted = f"{head}{BEGIN}\n{body}\n{END}{tail}"
@@ -257,6 +258,29 @@ SERVED = (
         )
     ),
 )
+
+
+TUNED = (
+    ("tune_data", "reports_rows", "rows of tuning data that 400 real reports give, by rules", "{:,.0f}"),
+    ("tune_data", "reports_seconds", "the time for them", "{:.1f} s"),
+    ("tune_data", "captions_rows", "rows left of 10,638 real captions and questions", "{:,.0f}"),
+    ("tune_data", "reports_resolved", "rows whose evidence resolves", "{:.3f}"),
+    (
+        "tune",
+        "closed_tuned",
+        "held-out patients of a synthetic cohort, closed questions (chance 0.125): tuned",
+        "{:.3f}",
+    ),
+    ("tune", "closed_untuned", "the same: not tuned", "{:.3f}"),
+    ("tune", "closed_text_only", "the same: tuned without features", "{:.3f}"),
+    ("tune", "closed_shuffled", "the same: tuned on other slides' features", "{:.3f}"),
+    ("tune", "closed_phase_2_alone", "the same: phase 2 alone, half the tokens", "{:.3f}"),
+    ("tune", "closed_phase_2_twice", "the same: phase 2 alone, as many tokens", "{:.3f}"),
+)
+
+
+def _tuned() -> list[str]:
+    return _rows("tuning", TUNED)
 
 
 def _slides() -> list[str]:

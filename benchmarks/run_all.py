@@ -21,6 +21,8 @@ NAMES = (
     "ask_quality",
     "page",
     "probe",
+    "tune_data",
+    "tune",
 )
 RESULTS = Path(__file__).resolve().parent / "results"
 

@@ -68,6 +68,7 @@ def _text(plan: SlidePlan, slides: Sequence[str], labels: Sequence[Label]) -> st
             "",
             "FINAL DIAGNOSIS",
             diagnosis,
+            *([f"Tumour necrosis: {'present' if 'necrosis' in present else 'absent'}."] if tumour else []),
             "Synthetic slides: this report describes no person.",
         ]
     )
