@@ -19,7 +19,15 @@ from slidelake.services.tuning.data.tally import Tally
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["OUTPUTS", "chat_form", "drop_other_images", "llava_form", "read_rows", "write_forms", "write_rows"]
+__all__ = [
+    "OUTPUTS",
+    "chat_form",
+    "drop_other_images",
+    "llava_form",
+    "read_rows",
+    "write_forms",
+    "write_rows",
+]
 
 #: All that a run makes beside its steps. The replies that it paid for (answers.jsonl) are kept by --overwrite too.
 OUTPUTS = (

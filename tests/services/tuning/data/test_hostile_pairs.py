@@ -106,5 +106,5 @@ def test_odd_values_are_no_text(tmp_path: Path) -> None:
     assert next(iter(read_pairs(written(tmp_path / "half.json", half)))).text == f"{TEXT} ?"
     long = tmp_path / "long.jsonl"
     long.write_text(f'{{"caption": "x", "id": {"9" * 5000}}}\n')
-    with pytest.raises(UsageError, match="line 1 .* is not valid JSON"):
+    with pytest.raises(UsageError, match=r"line 1 .* is not valid JSON"):
         list(read_pairs(long))
