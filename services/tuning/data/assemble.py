@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slidelake.services.tuning.data.card import write_card
@@ -17,7 +18,13 @@ from slidelake.services.tuning.data.row import TuningRow
 from slidelake.services.tuning.data.sheet import write_sheet
 from slidelake.services.tuning.data.split import PatientSplit, check_splits
 from slidelake.services.tuning.data.tally import vision_of
-from slidelake.services.tuning.data.write import Picture, read_rows, write_forms, write_rows
+from slidelake.services.tuning.data.write import (
+    Picture,
+    drop_other_images,
+    read_rows,
+    write_forms,
+    write_rows,
+)
 
 if TYPE_CHECKING:
     from slidelake.store import FeatureStore
@@ -60,6 +67,7 @@ def assemble(
         run.folder, (replace(row, split=split_of[row.id]) for row in rows if row.id in split_of)
     )
     check_splits(read_rows(run.folder))
+    drop_other_images(run.folder, _kept(steps[-1], run.folder))
     files = write_forms(run.folder, picture=plan.picture, lance=plan.lance)
     counts = {
         "command": run.asked["command"],
@@ -76,6 +84,12 @@ def assemble(
     with new_text(run.folder / "counts.json") as out:
         out.write(json.dumps(counts, indent=1, ensure_ascii=False) + "\n")
     return counts
+
+
+def _kept(step: Step, folder: Path) -> Iterator[TuningRow]:
+    """The rows of the data set, and those of the step that rest on files alone: a later run may choose these."""
+    yield from read_rows(folder)
+    yield from (row for row in map(TuningRow.read, step) if row.image_files)
 
 
 def _choose(

@@ -103,6 +103,15 @@ class _Cohort:
     neighbours: Neighbours | None
     pools: Mapping[str, Sequence[str]]
 
+    @property
+    def voters(self) -> str:
+        """A digest of the labelled patches: where one is deleted or encoded anew, no row may rest on what it was."""
+        if self.neighbours is None:
+            return ""
+        known = self.neighbours.labelled
+        told = repr((known.places, known.classes.tolist(), known.patients.tolist()))
+        return hashlib.sha256(told.encode() + np.ascontiguousarray(known.features).tobytes()).hexdigest()
+
 
 def make_caption_data(
     lake: Lake,
@@ -138,7 +147,7 @@ def make_caption_data(
             _items(lake, slides, options),
             lambda slide: _made(lake, slide, cohort, options, request, pixels),
             # Wrong choices and neighbours come from all slides: where these change, so may every row.
-            depends=repr(sorted(cohort.pools.items())),
+            depends=repr((sorted(cohort.pools.items()), cohort.voters)),
             shard=1,
             progress=progress,
         )
@@ -326,7 +335,11 @@ def _items(lake: Lake, slides: Sequence[_Slide], options: CaptionOptions) -> Ite
         store = lake.store
         told = [
             store.bag(slide.slide_id, slide.space).commit.attempt,
-            *(each.content_hash for each in store.reports.of_slide(slide.slide_id, slide.patient_id)),
+            slide.patient_id,
+            *(
+                f"{each.report_id}:{each.content_hash}"
+                for each in store.reports.of_slide(slide.slide_id, slide.patient_id)
+            ),
             *(
                 store.annotations.read(slide.slide_id, name).version
                 for name in store.annotations.names(slide.slide_id)

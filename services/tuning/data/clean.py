@@ -42,7 +42,7 @@ __all__ = ["RULES", "CleaningOptions", "clean", "number_of_batches", "tidy"]
 RULES = (
     "no-text", "too-long", "duplicate-id", "answer-not-among-choices", "image-path-refused", "image-missing",
     "image-unreadable", "image-too-small", "not-pathology-text", "not-pathology-image", "not-human", "short-caption",
-    "near-duplicate-image", "exact-duplicate-text", "near-duplicate-text",
+    "image-of-another-patient", "near-duplicate-image", "exact-duplicate-text", "near-duplicate-text",
 )  # fmt: skip
 #: Pictures whose texts are put through the encoder at a time.
 _BATCH = 64
@@ -201,7 +201,7 @@ def _ruled(looked: Step, options: CleaningOptions) -> Iterator[Item[Ruled]]:
     ids: set[tuple[str, str]] = set()
     texts = Duplicates(options.near)
     pictures = ImageDuplicates(options.near_bits)
-    kept_images: set[str] = set()
+    kept_images: dict[str, str] = {}
     for record in looked:
         values = dict(record["pair"])
         values["choices"] = tuple(values["choices"])
@@ -241,14 +241,17 @@ def _alone(pair: Pair, image: Mapping[str, Any], margin: float, options: Cleanin
 
 
 def _repeats(
-    pair: Pair, image: Mapping[str, Any], texts: Duplicates, pictures: ImageDuplicates, kept: set[str]
+    pair: Pair, image: Mapping[str, Any], texts: Duplicates, pictures: ImageDuplicates, kept: dict[str, str]
 ) -> str:
     """The rule that drops a pair for what came before it. Questions are compared among those of their picture."""
     name = f"{pair.source}#{pair.record}"
+    patient = pair.patient_id.casefold()
+    if pair.image and kept.get(pair.image, patient) != patient:
+        return "image-of-another-patient"
     group = f"{pair.source}#{pair.picture}" if pair.question else ""
     # Pictures first, kept last: what is dropped for its text must not drop what comes after for its picture, nor the
     # other way round. Several pairs may be about one picture; another picture that shows the same may not.
-    seen = not image or pair.picture in kept
+    seen = not image or pair.image in kept
     if not seen and pictures.nearest(int(image["hash"], 16), image["sha256"]) is not None:
         return "near-duplicate-image"
     found = texts.find(name, f"{pair.question} {tidy(pair.text)}", group)
@@ -256,7 +259,8 @@ def _repeats(
         return f"{found[0]}-duplicate-text"
     if not seen:
         pictures.add(name, int(image["hash"], 16), image["sha256"])
-        kept.add(pair.picture)
+    if pair.image:
+        kept[pair.image] = patient
     return ""
 
 

@@ -40,8 +40,13 @@ def place_of_image(folder: Path, name: str) -> Path | None:
     """The file that a pair names, if it lies inside the folder: not above it, not elsewhere, not through a link."""
     if not name or "\x00" in name:
         return None
-    root = folder.resolve()
-    place = (root / name.replace("\\", "/")).resolve()
+    try:
+        root = folder.resolve()
+        place = (root / name.replace("\\", "/")).resolve()
+        place.exists()
+    except (OSError, RuntimeError, ValueError):
+        # Too long, a link to itself, not to be looked at, no characters that a file's name can have.
+        return None
     return place if place != root and place.is_relative_to(root) else None
 
 

@@ -59,11 +59,11 @@ class Pair:
 
     @property
     def picture(self) -> str:
-        """What tells this picture from the others of its source; the record's id where there is none."""
+        """What tells this picture from all others; where there is none, the record in its source."""
         if self.image:
             return self.image
         place = f"@{self.position[0]},{self.position[1]}" if self.position else ""
-        return f"{self.slide_id}{place}" if place else self.record
+        return f"{self.slide_id}{place}" if place else f"{self.source}#{self.record}"
 
     def evidence(self) -> Evidence:
         """The text as the file has it, and the record that holds it."""
@@ -131,7 +131,7 @@ def _records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         raise UsageError(f"{path} is not UTF-8 ({exc.reason})", remedy="Convert it to UTF-8.") from exc
     except csv.Error as exc:
         raise UsageError(f"{path} cannot be read as CSV ({exc})", remedy="Quote its fields.") from exc
-    except (json.JSONDecodeError, RecursionError) as exc:
+    except (ValueError, RecursionError) as exc:
         raise UsageError(f"{path} is not valid JSON ({exc})", remedy="Is the file whole?") from exc
 
 
@@ -149,7 +149,7 @@ def _jsonl(path: Path) -> Iterator[Any]:
                 continue
             try:
                 yield json.loads(line)
-            except json.JSONDecodeError as exc:
+            except ValueError as exc:  # also a number of thousands of digits
                 raise UsageError(
                     f"line {number} of {path} is not valid JSON ({exc})", remedy="Is the file whole?"
                 ) from exc
@@ -185,11 +185,16 @@ def _shape_of(record: Mapping[str, Any], path: Path) -> str:
 
 def _text(value: Any) -> str:
     """What is text as it is; "" for what is none, which the rules then drop as empty."""
-    return value if isinstance(value, str) else ""
+    return _writable(value) if isinstance(value, str) else ""
 
 
 def _name(value: Any) -> str:
-    return str(value).strip() if isinstance(value, str | int) else ""
+    return _writable(str(value).strip()) if isinstance(value, str | int) else ""
+
+
+def _writable(text: str) -> str:
+    """Half a character ("\\ud800", which JSON allows) cannot be written as UTF-8: a question mark stands for it."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _pathgen(record: Mapping[str, Any], source: str, place: str) -> Iterator[Pair]:
@@ -198,7 +203,7 @@ def _pathgen(record: Mapping[str, Any], source: str, place: str) -> Iterator[Pai
     try:
         x, y = (int(each) for each in record.get("position") or ())
         position = (x, y)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         position = None
     record_id = f"{slide}@{position[0]},{position[1]}" if position else place
     yield Pair(
@@ -230,11 +235,13 @@ def _pathvqa(record: Mapping[str, Any], source: str, place: str) -> Iterator[Pai
     groups: dict[str, Any] = asked if isinstance(asked, dict) else {}
     answers: dict[str, Any] = given_answers if isinstance(given_answers, dict) else {}
     for group, questions in groups.items():
-        given = answers.get(group) or []
+        held = answers.get(group)
+        given = held if isinstance(held, list) else []
         for number, question in enumerate(questions if isinstance(questions, list) else []):
             answer = given[number] if number < len(given) else None
             # {answer: weight}: the answers that people gave, and how sure they were.
-            weights: dict[str, Any] = answer if isinstance(answer, dict) else {}
+            known = answer if isinstance(answer, dict) else {}
+            weights = {name: weight for name, weight in known.items() if isinstance(weight, int | float)}
             best = max(weights, key=weights.__getitem__) if weights else ""
             yield Pair(source, f"{image}/{number}", _text(best), image, question=_text(question), image=image)
 
@@ -242,7 +249,7 @@ def _pathvqa(record: Mapping[str, Any], source: str, place: str) -> Iterator[Pai
 def _wsivqa(record: Mapping[str, Any], source: str, place: str) -> Iterator[Pair]:
     patient = _name(record.get("Id"))
     given = record.get("Choice")
-    texts = (each.strip() for each in given if isinstance(each, str)) if isinstance(given, list) else ()
+    texts = (_text(each).strip() for each in given) if isinstance(given, list) else ()
     choices = tuple(dict.fromkeys(filter(None, texts)))
     yield Pair(
         source,
@@ -269,7 +276,7 @@ def _pairs(record: Mapping[str, Any], source: str, place: str) -> Iterator[Pair]
         text,
         _name(record.get("patient_id")) or _name(record.get("slide_id")) or image or record_id,
         question=question,
-        choices=tuple(str(each) for each in given) if isinstance(given, list) else (),
+        choices=tuple(_writable(str(each)) for each in given) if isinstance(given, list) else (),
         image=image,
         slide_id=_name(record.get("slide_id")),
         licence=_name(record.get("licence") or record.get("license")),

@@ -103,15 +103,14 @@ class Run:
         }
         self.asked: dict[str, Any] = json.loads(json.dumps(asked, allow_nan=False))
         there = _read_run(folder)
-        if there is not None and there != self.asked:
-            if not overwrite:
-                raise UsageError(
-                    f"{folder} holds a run with other arguments: {_difference(there, self.asked)}",
-                    remedy="Give the same arguments to go on with it, another folder, or --overwrite.",
-                )
-            _clear(folder, outputs)
-        elif there is not None and overwrite:
-            _clear(folder, outputs)
+        if there is not None and there != self.asked and not overwrite:
+            raise UsageError(
+                f"{folder} holds a run with other arguments: {_difference(there, self.asked)}",
+                remedy="Give the same arguments to go on with it, another folder, or --overwrite.",
+            )
+        if there is not None and overwrite:
+            with self.held():  # what another process works on is not taken from it
+                _clear(folder, outputs)
         with new_text(folder / "run.json") as out:
             out.write(json.dumps(self.asked, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
 

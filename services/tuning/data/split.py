@@ -69,6 +69,7 @@ def check_splits(rows: Iterable[TuningRow]) -> None:
             )
         named = {("patient", row.patient_id.casefold()), ("slide", row.slide_id.casefold())}
         named |= {("slide", patch.slide_id.casefold()) for patch in row.images}
+        named |= {("image", name) for name in row.image_files}
         # Two patients may well get the same answer; no two have the same report or image.
         named |= {("source", each.sha256) for each in row.evidence if each.kind != "answer"}
         for kind, what in sorted(named):

@@ -12,13 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 from slidelake.errors import DamagedStoreError, UsageError
 from slidelake.services.tuning.data.files import json_line, new_bytes, new_text
+from slidelake.services.tuning.data.image_checks import place_of_image
 from slidelake.services.tuning.data.row import PatchPlace, TuningRow
 from slidelake.services.tuning.data.tally import Tally
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["OUTPUTS", "chat_form", "llava_form", "read_rows", "write_forms", "write_rows"]
+__all__ = [
+    "OUTPUTS",
+    "chat_form",
+    "drop_other_images",
+    "llava_form",
+    "read_rows",
+    "write_forms",
+    "write_rows",
+]
 
 #: All that a run makes beside its steps. The replies that it paid for (answers.jsonl) are kept by --overwrite too.
 OUTPUTS = (
@@ -89,6 +98,18 @@ def write_forms(folder: Path, *, picture: Picture | None = None, lance: bool = F
     return made
 
 
+def drop_other_images(folder: Path, rows: Iterable[TuningRow]) -> None:
+    """Removes from images/ what is of no row: pictures of slides that were deleted since an earlier run."""
+    named = {name for row in rows for name in (*row.image_files, *map(_image_name, row.images))}
+    for place in (folder / "images").glob("*"):
+        if f"images/{place.name}" not in named and place.is_file():
+            place.unlink()
+
+
+def _image_name(place: PatchPlace) -> str:
+    return f"images/{place.slide_id}_{place.x}_{place.y}_{place.width}x{place.height}.jpg"
+
+
 def llava_form(row: TuningRow, files: tuple[str, ...] = ()) -> dict[str, Any]:
     """LLaVA's (ShareGPT's) record. `image` is the file of the picture (a list where there are several); a row about a
     slide as a whole has `slide` and `space` instead, whose features stand where `<image>` is."""
@@ -125,7 +146,7 @@ def _image_files(folder: Path, row: TuningRow, picture: Picture | None) -> tuple
         return row.image_files
     names = []
     for place in row.images:
-        name = f"images/{place.slide_id}_{place.x}_{place.y}_{place.width}x{place.height}.jpg"
+        name = _image_name(place)
         if not (folder / name).exists():
             with new_bytes(folder / name) as aside:
                 aside.write_bytes(picture(place))
@@ -155,13 +176,15 @@ def _record(folder: Path, row: TuningRow, picture: Picture | None) -> dict[str, 
     body["patches"] = body.pop("images")
     body.pop("image_files")
     files = _image_files(folder, row, picture)
-    body["images"] = [{"path": name, "bytes": _bytes_of(folder / name)} for name in files]
+    body["images"] = [{"path": name, "bytes": _bytes_of(folder, name)} for name in files]
     return body
 
 
-def _bytes_of(path: Path) -> bytes | None:
-    """The file; None where the data set names one that was not copied into it."""
-    return path.read_bytes() if path.is_file() else None
+def _bytes_of(folder: Path, name: str) -> bytes | None:
+    """The file; None where the data set names one that was not copied into it. Names come from other people's files:
+    what lies outside the data set's folder is not read."""
+    place = place_of_image(folder, name)
+    return place.read_bytes() if place is not None and place.is_file() else None
 
 
 def _batches(folder: Path, picture: Picture | None) -> Iterator[pa.RecordBatch]:

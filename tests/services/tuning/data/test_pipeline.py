@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from slidelake.errors import DamagedStoreError, StoreFullError, UsageError
-from slidelake.services.tuning.data import Item, Made, Run
-from tests.services.tuning.data.lakes import bytes_of
+from slidelake.services.tuning.data import Item, Made, PatchPlace, Run
+from slidelake.services.tuning.data.write import drop_other_images
+from tests.services.tuning.data.lakes import bytes_of, row
 
 
 def run_in(folder: Path, **changed: Any) -> Run:
@@ -80,7 +82,7 @@ def test_other_arguments_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="seed was 0, now 1"):
         run_in(tmp_path, seed=1)
     run_in(tmp_path, arguments={"cap": 4}, overwrite=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "run.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "notes.txt", "run.json"]
     assert json.loads((tmp_path / "run.json").read_text())["arguments"] == {"cap": 4}
 
 
@@ -126,3 +128,23 @@ def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     path.write_text(path.read_text()[:-20])
     with pytest.raises(DamagedStoreError, match=r"line 3 of .*000000"):
         run_in(tmp_path).step("s", items(3), lambda n: Made([{"n": n}]))
+
+
+def test_overwrite_takes_nothing_from_a_run_that_another_process_works_on(tmp_path: Path) -> None:
+    first = run_in(tmp_path)
+    (tmp_path / "rows.jsonl").write_text("")
+    (tmp_path / "steps").mkdir(exist_ok=True)
+    with first.held(), pytest.raises(UsageError, match="another process works"):
+        run_in(tmp_path, overwrite=True)
+    assert (tmp_path / "steps").is_dir()
+    run_in(tmp_path, overwrite=True)
+    assert not (tmp_path / "steps").exists()
+
+
+def test_pictures_that_are_of_no_row_go(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for name in ("S0_0_0_8x8.jpg", "S1_0_0_8x8.jpg"):
+        (tmp_path / "images" / name).write_bytes(b"x")
+    place = PatchPlace("S0", 0, 0, 8, 8)
+    drop_other_images(tmp_path, [replace(row("one"), images=(place,))])
+    assert [each.name for each in (tmp_path / "images").iterdir()] == ["S0_0_0_8x8.jpg"]
