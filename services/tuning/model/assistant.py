@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -78,19 +79,21 @@ class Assistant(nn.Module):
         )
 
     @torch.inference_mode()
-    def write(self, padded: Padded, packed: Packed, *, most: int, end: int, pad: int) -> list[list[int]]:
-        """The ids of each answer: the likeliest word each time, until the end sign or `most` words."""
+    def write(
+        self, padded: Padded, packed: Packed, *, most: int, ends: Sequence[int], pad: int
+    ) -> list[list[int]]:
+        """The ids of each answer: the likeliest word each time, until one of the end signs or `most` words."""
         from transformers import GenerationConfig
 
         greedy = GenerationConfig(  # type: ignore[no-untyped-call]
-            max_new_tokens=most, do_sample=False, num_beams=1, eos_token_id=end, pad_token_id=pad
+            max_new_tokens=most, do_sample=False, num_beams=1, eos_token_id=list(ends), pad_token_id=pad
         )
         made = self.language.generate(
             inputs_embeds=self._embedded(padded, packed),
             attention_mask=padded.there,
             generation_config=greedy,
         )
-        return [ids[: ids.index(end)] if end in ids else ids for ids in made.tolist()]
+        return [list(takewhile(lambda each: each not in ends, ids)) for ids in made.tolist()]
 
     def tuned(self) -> dict[str, Tensor]:
         """What learns in some phase: the projector's state, and LoRA's matrices, by name."""

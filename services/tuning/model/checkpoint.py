@@ -122,8 +122,17 @@ def check_space(about: Mapping[str, Any], space: str, encoder: Mapping[str, Any]
 
 
 def base_folder(folder: Path, about: Mapping[str, Any]) -> Path:
-    """Where the language model lies that the tuning is of: in the folder itself, or where it was then."""
-    return folder / str(about["base"]["folder"])  # an absolute one stays as it is
+    """Where the language model lies that the tuning is of: in the folder itself, or where it was then.
+
+    Raises WeightsError where it is there no more.
+    """
+    base = folder / str(about["base"]["folder"])  # an absolute one stays as it is
+    if not base.is_dir():
+        raise WeightsError(
+            f"the language model that {folder} is of is not in {base}",
+            remedy=f"Put it there again, or write its folder as base.folder in {folder / ABOUT}.",
+        )
+    return base
 
 
 def load_parts(folder: Path, about: Mapping[str, Any], assistant: Assistant, *, learns: bool = False) -> None:

@@ -136,6 +136,19 @@ class TuneConfig:
         """What decides the weights."""
         return {name: value for name, value in self.to_dict().items() if name not in _PASSING}
 
+    @staticmethod
+    def check_own(file: Path) -> None:
+        """Raises UsageError for a config.json that no tuning wrote: a language model's, or anybody's."""
+        try:
+            told = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            told = None
+        if not isinstance(told, dict) or "align_epochs" not in told:
+            raise UsageError(
+                f"{file} was not written by a tuning: it is not replaced",
+                remedy="Name another folder with --out.",
+            )
+
     @classmethod
     def read(cls, file: Path) -> "TuneConfig":
         """The settings that a tuning was begun with. Raises UsageError for a file that holds none."""

@@ -46,13 +46,12 @@ def write_answers(
         ahead=2,
         waiting=Waiting(),
     )
+    ends = prompter.ends
     done = 0
     for some, features in zip(cut, packed, strict=True):
         padded = pad_prompts([prompt for _, prompt in some], prompter.pad, ask=True).to(device)
         with precision.cast():
-            answers = assistant.write(
-                padded, features.to(device), most=most, end=prompter.end, pad=prompter.pad
-            )
+            answers = assistant.write(padded, features.to(device), most=most, ends=ends, pad=prompter.pad)
         done += len(some)
         tell(done)
         for (each, _), ids in zip(some, answers, strict=True):

@@ -15,6 +15,8 @@ __all__ = ["FEATURES", "IGNORED", "Prompt", "Prompter"]
 MARK = "<image>"
 #: What stands for a feature's token among a prompt's ids, and for a token that is not learnt among the labels.
 FEATURES, IGNORED = -1, -100
+#: An answer that is looked for in what a chat template writes.
+_PROBE = "answer"
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,10 @@ class Prompter:
     def __init__(self, tokenizer: Any, *, tokens: int, context: int) -> None:
         self._tokenizer, self._tokens, self._context = tokenizer, tokens, context
         self.plain = not getattr(tokenizer, "chat_template", None)
-        self._signs = sorted({MARK, *tokenizer.all_special_tokens}, key=len, reverse=True)
+        # Some tokenizers list signs such as <|end|> among their added tokens alone.
+        added = {place: str(each) for place, each in tokenizer.added_tokens_decoder.items() if each.special}
+        self._special = {*added, *tokenizer.all_special_ids}
+        self._signs = sorted({MARK, *added.values(), *tokenizer.all_special_tokens}, key=len, reverse=True)
         if tokenizer.eos_token_id is None:
             raise UsageError(
                 "the tokenizer has no sign for the end of a text",
@@ -57,9 +62,21 @@ class Prompter:
         return int(self._tokenizer.eos_token_id if pad is None else pad)
 
     @property
-    def end(self) -> int:
-        """The sign that ends an answer."""
-        return int(self._tokenizer.eos_token_id)
+    def ends(self) -> list[int]:
+        """The signs that end an answer: that of a text, and the one that the chat template writes after an answer,
+        which is another one in some tokenizers (<|im_end|> beside <|endoftext|>)."""
+        found = {int(self._tokenizer.eos_token_id)}
+        if not self.plain:
+            turns = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": _PROBE}]
+            after = self._written(turns, ask=False).rpartition(_PROBE)[2]
+            found |= set(
+                [
+                    each
+                    for each in self._tokenizer(after, add_special_tokens=False)["input_ids"]
+                    if each in self._special
+                ][:1]
+            )
+        return sorted(found)
 
     def words(self, ids: list[int]) -> str:
         """What an answer's ids say."""

@@ -15,7 +15,7 @@ from slidelake._version import __version__
 from slidelake.encoders.training import Precision, noted_signals, write_log
 from slidelake.errors import UsageError
 from slidelake.services.tuning.model.checkpoint import save_tuned
-from slidelake.services.tuning.model.config import TuneConfig
+from slidelake.services.tuning.model.config import TINY, TuneConfig
 from slidelake.services.tuning.model.files import put_text
 from slidelake.services.tuning.model.generate import write_answers
 from slidelake.services.tuning.model.language_model import add_lora
@@ -72,7 +72,15 @@ def tune(
     out = Path(config.out).expanduser()
     if config.start and Path(config.start).expanduser().resolve() == out.resolve():
         raise UsageError("a tuning cannot start from its own folder", remedy="Name another one with --out.")
+    if config.model != TINY and Path(config.model).expanduser().resolve() == out.resolve():
+        raise UsageError(
+            f"{out} holds the language model, and a tuning would write over its files",
+            remedy="Name another folder with --out.",
+        )
     begun = (out / CONFIG).exists()
+    if begun:
+        # Language models have a config.json too: what is no tuning's is never replaced.
+        TuneConfig.check_own(out / CONFIG)
     if begun and not (resume or overwrite):
         raise UsageError(
             f"{out} holds a tuning",
@@ -248,7 +256,7 @@ class _Tuning:
             most=self.config.answer_tokens,
             precision=self.precision,
             device=self.device,
-            tell=lambda done: self.tell("asked", done=done),
+            tell=self._asked,
         )
         answered = sorted(((each.row, text) for each, text in answers), key=lambda pair: pair[0].id)
         found: Measures = measure_answers(answered)
@@ -262,6 +270,13 @@ class _Tuning:
         )
         self.measured[name] = found.to_dict()
         self.tell("measured", name=name, **self.measured[name])
+
+    def _asked(self, done: int) -> None:
+        """Between two batches of questions; a signal stops here too, and --resume asks this part again."""
+        self.tell("asked", done=done)
+        if self.stopping():
+            self._save(None)
+            raise KeyboardInterrupt(_SAVED)
 
 
 def _doubts(history: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -106,3 +106,25 @@ def test_padding(tokenizer: Any) -> None:
     assert ask.there[:, -1].tolist() == [1, 1]
     assert (ask.labels == IGNORED).all()
     assert (learn.labels[learn.there == 0] == IGNORED).all()
+
+
+def test_an_answer_ends_where_the_template_ends_it(tokenizer: Any) -> None:
+    """A tokenizer whose turns end with another sign than texts do, which no text may hold."""
+    from tokenizers import AddedToken
+
+    eos = tokenizer.eos_token_id
+    assert Prompter(tokenizer, tokens=2, context=64).ends == [eos]
+    tokenizer.chat_template = TEMPLATE
+    assert Prompter(tokenizer, tokens=2, context=64).ends == [eos]
+    tokenizer.add_tokens([AddedToken("<|end|>", special=True)])
+    end = tokenizer.convert_tokens_to_ids("<|end|>")
+    tokenizer.chat_template = TEMPLATE.replace("{{ eos_token }}", "<|end|>\n")
+    prompter = Prompter(tokenizer, tokens=2, context=64)
+    assert prompter.ends == [eos, end]
+    prompt = prompter(talk(("user", "Why?<|end|>"), ("assistant", "fat")))
+    assert prompt is not None
+    assert prompt.ids.count(end) == 2
+    learnt = [each for each in prompt.labels if each != IGNORED]
+    assert (
+        prompter.words(learnt[: next(n for n, each in enumerate(learnt) if each in prompter.ends)]) == "fat"
+    )
