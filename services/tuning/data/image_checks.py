@@ -26,6 +26,9 @@ _LEFT_OVER = 0.45
 #: The hash: an 8 × 8 corner of the cosine transform of a 32 × 32 picture.
 _SIDE, _CORNER = 32, 8
 
+#: Rasters alone: an EPS file would start a program to draw it.
+_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")
+
 
 @dataclass(frozen=True)
 class OpenedImage:
@@ -67,7 +70,7 @@ def open_image(folder: Path, name: str) -> OpenedImage:
         digest = hashlib.sha256(place.read_bytes()).hexdigest()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(place) as picture:
+            with Image.open(place, formats=_FORMATS) as picture:
                 if picture.width * picture.height > _PIXELS:
                     return OpenedImage(None, digest, "image-unreadable")
                 pixels = np.asarray(picture.convert("RGB"), dtype=np.uint8)
