@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import slidelake
 from tests.end_to_end.conftest import Run
 
 
+@pytest.mark.long
 def test_a_compressed_lake(slides: Path, filled: Path, tmp_path: Path, run: Run) -> None:
     lake = tmp_path / "lake"
     slide = sorted(slides.glob("*.svs"))[0]

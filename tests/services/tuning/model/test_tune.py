@@ -157,6 +157,7 @@ def test_a_signal_is_kept_until_the_state_is_saved(
     assert results(out) == results(whole[0])
 
 
+@pytest.mark.long
 def test_a_tuning_that_starts_from_another(
     lake: FeatureStore, rows: Path, tmp_path: Path, whole: tuple[Path, TuneReport]
 ) -> None:
@@ -180,6 +181,7 @@ def test_a_tuning_that_starts_from_another(
         tune(lake, config(rows, tmp_path / "o", start=str(tmp_path)))
 
 
+@pytest.mark.long
 def test_features_are_learnt_and_controls_have_none(lake: FeatureStore, llama: Path, tmp_path: Path) -> None:
     """A random model learns from 12 patients which tissue it is; shown zeros it says the same of both others."""
     rows = write_rows(tmp_path / "rows.jsonl", [each for each in make_rows() if each.kind == "closed"])
